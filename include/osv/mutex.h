@@ -7,7 +7,7 @@
 #pragma once
 #include <osv/waiter.h>
 
-#define MUTEX_BARGES_MAX 64u
+#define MUTEX_BARGES_MAX 4096u
 
 struct mutex_waiter {
     struct mpsc_node node; /* [many push; the holder of the mutex's token pops] */

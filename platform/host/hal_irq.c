@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Interrupts of the host backend.
  *
- * An interrupt is a bit in the virtual CPU's pending word plus a signal to its pthread. The mask is
- * a word of the running context (irq_off), so masking costs no system call. Rules: H1 Whoever sets
- * the first bit of an empty word sends the signal, or wakes the futex when the CPU sleeps. H2 The
- * handler dispatches at once when the context has interrupts on; otherwise it leaves the bits, and
- *    hal_irq_restore() looks at them.
+ * An interrupt is a bit in the virtual CPU's pending word plus a signal to its pthread. The mask
+ * is a word of the running context (irq_off), so masking costs no system call. Rules:
+ * H1 Whoever sets the first bit of an empty word sends the signal, or wakes the futex when the
+ *    CPU sleeps.
+ * H2 The handler dispatches at once when the context has interrupts on; otherwise it leaves the
+ *    bits, and hal_irq_restore() looks at them.
  * H3 The signals are never blocked (SA_NODEFER, empty mask): a context may be switched out inside
- * the handler and resumed by another pthread. The kernel's signal frame keeps its full register
- * state meanwhile. H4 During hal_ctx_switch() a handler may run on the old stack while the new
- * context is already "self". Preemption is off in both, so that it only leaves marks. H5 Under
- * ThreadSanitizer, whose run time must not be re-entered, the handler always leaves the bits; they
- * are looked at in hal_irq_restore(), hal_cpu_relax() and hal_cpu_idle(). H6 A context that had
- * interrupts off may switch, with bits left, to one that has them on; that one looks at them as
- * soon as it is back in hal_ctx_switch(). H7 Linux stacks the frames of two signals that are
- * pending at once, and the handler that runs first may switch away; then the other one runs
- * whenever, and wherever, this context goes on. So every handler looks for everything: what an IPI
- *    means stands in the pending word, and a timer is due when its time has come, whichever signal
- * says so. */
+ *    the handler and resumed by another pthread. The kernel's signal frame keeps its full
+ *    register state meanwhile.
+ * H4 During hal_ctx_switch() a handler may run on the old stack while the new context is already
+ *    "self". Preemption is off in both, so that it only leaves marks.
+ * H5 Under ThreadSanitizer, whose run time must not be re-entered, the handler always leaves the
+ *    bits; they are looked at in hal_irq_restore(), hal_cpu_relax() and hal_cpu_idle().
+ * H6 A context that had interrupts off may switch, with bits left, to one that has them on; that
+ *    one looks at them as soon as it is back in hal_ctx_switch().
+ * H7 Linux stacks the frames of two signals that are pending at once, and the handler that runs
+ *    first may switch away; then the other one runs whenever, and wherever, this context goes on.
+ *    So every handler looks for everything: what an IPI means stands in the pending word, and a
+ *    timer is due when its time has come, whichever signal says so. */
 #include "host.h"
 #include <osv/assert.h>
 #include <osv/error.h>

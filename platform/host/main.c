@@ -23,21 +23,21 @@ static void boot(void *arg)
     osv_main(&host.info);
 }
 
+static cpu_set_t allowed; /* [written before boot] host CPUs that this process may use */
+
 static unsigned host_cpus_allowed(void)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return 1;
-    int count = CPU_COUNT(&set);
-    return count > 0 ? (unsigned)count : 1;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) == 0) {
+        CPU_ZERO(&allowed);
+        CPU_SET(0, &allowed);
+    }
+    return (unsigned)CPU_COUNT(&allowed);
 }
 
-/* Binds the pthread of each virtual CPU; a refusal only costs precision. */
+/* Binds the pthread of a virtual CPU; a refusal only costs precision. */
 void host_pin_cpu(unsigned id, pthread_t pthread)
 {
-    cpu_set_t allowed, one;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) == 0)
-        return;
+    cpu_set_t one;
     unsigned skip = id % (unsigned)CPU_COUNT(&allowed);
     for (unsigned i = 0; i < CPU_SETSIZE; i++) {
         if (!CPU_ISSET(i, &allowed) || skip-- > 0)
@@ -75,8 +75,6 @@ static int run_machine(void)
 int osv_run(const struct osv_run_options *options, int (*program)(void *arg), void *arg)
 {
     struct osv_run_options o = options ? *options : (struct osv_run_options){0};
-    if (o.cpus == 0)
-        o.cpus = MIN(host_cpus_allowed(), (unsigned)CPU_MAX);
     if (o.memory_bytes == 0)
         o.memory_bytes = MEMORY_DEFAULT;
     if (o.cpus > CPU_MAX || o.memory_bytes < MEMORY_MIN || !program)
@@ -84,11 +82,14 @@ int osv_run(const struct osv_run_options *options, int (*program)(void *arg), vo
     if (atomic_xchg_acquire(&busy, 1) != 0)
         return -EBUSY;
 
+    unsigned host_cpus = host_cpus_allowed();
+    if (o.cpus == 0)
+        o.cpus = MIN(host_cpus, (unsigned)CPU_MAX);
     host = (struct host_machine){.cpu_count = o.cpus, .pin = o.pin, .pid = getpid()};
     host.info.program = program;
     host.info.program_arg = arg;
     /* A polling CPU takes time from the others unless each has a host CPU of its own. */
-    host.info.idle_poll_ns = o.cpus <= host_cpus_allowed() ? IDLE_POLL_NS : 0;
+    host.info.idle_poll_ns = o.cpus <= host_cpus ? IDLE_POLL_NS : 0;
     log_threshold = o.verbose ? LOG_INFO : LOG_WARN;
     host_time_init();
     host_symbol_init();

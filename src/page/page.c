@@ -3,11 +3,11 @@
  * preemption off, so that the common get and put are a load and a store. The areas (area.c) stand
  * behind it; runs and huge pages go there directly.
  *
- *   F1  A page in a front is collected: its bit is clear, and it is in one front once.
- *   F2  A front holds at most PAGE_FRONT_MAX pages, one of them beside the stack. It is refilled to
- * half and emptied to half, so that no pattern of gets and puts goes behind more often than once in
- * PAGE_FRONT_MAX / 2. F3  A CPU that sleeps holds none (page_front_drain), one that is asked gives
- * them back (drain.c).
+ * F1 A page in a front is collected: its bit is clear, and it is in one front once.
+ * F2 A front holds at most PAGE_FRONT_MAX pages, one of them beside the stack. It is refilled to
+ *    half and emptied to half, so that no pattern of gets and puts goes behind more often than once
+ *    in PAGE_FRONT_MAX / 2.
+ * F3 A CPU that sleeps holds none (page_front_drain), one that is asked gives them back (drain.c).
  *
  * An allocation that finds nothing has the fronts of all CPUs drained, then asks the shrinkers for
  * twice as much each time, and tries again each time; see page_reclaim(). */

@@ -7,6 +7,7 @@
 #include <osv/clock.h>
 #include <osv/page.h>
 #include <osv/trace.h>
+#include <osv/waiter.h>
 
 #define POLL_MIN_NS 1000ull
 #define ASK_AGAIN_POLLS 256u /* polls between two looks at the other CPUs */
@@ -41,6 +42,37 @@ static bool poll(struct sched_cpu *s)
     }
     s->poll_ns = MAX(s->poll_ns / 2, POLL_MIN_NS);
     return false;
+}
+
+#define POLL_WOKEN_MAX_NS 10000ull
+
+void sched_poll_woken(const struct waiter *waiter)
+{
+    struct sched_cpu *s = cpu_self()->sched;
+    if (sched_idle_poll_max_ns == 0 || s->poll_ns < POLL_MIN_NS || cpu_count() == 1 ||
+        runq_count(&s->rq) > 0 || something_to_do(s))
+        return;
+    uint64_t end = 0;
+    atomic_store_seq_cst(&s->idle, (uint32_t)CPU_POLLING);
+    for (uint32_t polls = 1;; polls++) {
+        if (waiter_woken(waiter)) {
+            s->poll_ns = MIN(s->poll_ns * 2, sched_idle_poll_max_ns);
+            break;
+        }
+        if (something_to_do(s))
+            break;
+        hal_cpu_relax();
+        if (polls % 16 != 0)
+            continue;
+        uint64_t now = clock_ns();
+        if (end == 0)
+            end = now + MIN(s->poll_ns, POLL_WOKEN_MAX_NS);
+        else if (now >= end)
+            break;
+    }
+    atomic_store_seq_cst(&s->idle, (uint32_t)CPU_BUSY); /* W1: from here on wakers interrupt again */
+    if (!mpsc_empty(&s->incoming))
+        atomic_store_relaxed(&task_self()->resched, 1u);
 }
 
 /* Sleeps unless something arrives first. ask: have a last look round for work that nobody will

@@ -80,6 +80,8 @@ bool sched_ask(struct sched_cpu *s,
 void sched_offer(
     struct sched_cpu *s); /* wakes a sleeping CPU when there is something to take here */
 /* idle.c */
+struct waiter;
+void sched_poll_woken(const struct waiter *waiter); /* where this CPU would go idle, a little first */
 _Noreturn void sched_idle_loop(struct sched_cpu *s);
 /* thread.c */
 int thread_make_idle(struct cpu *cpu, struct thread **out, void (*entry)(void *), void *arg);

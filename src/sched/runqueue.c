@@ -3,18 +3,22 @@
  *
  * Decay without touching those that do not run (as OSv does it): instead of shrinking every
  * thread's run time by e^-t/tau, the unit shrinks. scale grows by e^(t/tau) for every t that this
- * CPU has run somebody, and the one that ran is charged with the growth, divided by its weight. The
- * order of the others does not change, and only their keys' order counts. R1 scale lies in [2^32,
- * 2^52). When it leaves that, it and all keys are shifted right by 20 bits, which loses less than a
- * microsecond of run time; a thread that was away shifts by the epochs it missed when it comes
- * back. R2 heap[i].key <= heap[4i+1 .. 4i+4].key. R3 movable counts the fair threads in the heap
- * and on overflow that are not pinned. R4 a queued thread has queued set and home equal to this
- * CPU. R5 A key is the runtime plus half of the thread's hysteresis, and the running thread gives
- * way when its runtime is half of its own past the least key: so a thread's measure swings around
- * the common level by the same amount on both sides. With the whole on one side the light threads,
- * whose swing is large, would get more than their weight. The heap grows by doubling in the insert.
- * Where memory has run out a thread waits on the overflow list until a slot is free; inserting
- * cannot fail. Weights by nice value: Linux, kernel/sched/core.c, sched_prio_to_weight. */
+ * CPU has run somebody, and the one that ran is charged with the growth, divided by its weight.
+ * The order of the others does not change, and only their keys' order counts.
+ * R1 scale lies in [2^32, 2^52). When it leaves that, it and all keys are shifted right by 20
+ *    bits, which loses less than a microsecond of run time; a thread that was away shifts by the
+ *    epochs it missed when it comes back.
+ * R2 heap[i].key <= heap[4i+1 .. 4i+4].key.
+ * R3 movable counts the fair threads in the heap and on overflow that are not pinned.
+ * R4 a queued thread has queued set and home equal to this CPU.
+ * R5 A key is the runtime plus half of the thread's hysteresis, and the running thread gives way
+ *    when its runtime is half of its own past the least key: so a thread's measure swings around
+ *    the common level by the same amount on both sides. With the whole on one side the light
+ *    threads, whose swing is large, would get more than their weight.
+ *
+ * The heap grows by doubling in the insert. Where memory has run out a thread waits on the overflow
+ * list until a slot is free; inserting cannot fail. Weights by nice value: Linux,
+ * kernel/sched/core.c, sched_prio_to_weight. */
 #include "runqueue.h"
 #include <osv/error.h>
 #include <osv/page.h>

@@ -2,14 +2,15 @@
 /* Choosing and switching. Everything here runs with preemption off on the CPU it is about.
  *
  * A thread that runs is in no queue. It leaves the CPU in one of four ways: it is pre-empted or
- * yields (back into the run queue), it parks (its waiter's state says so, and a wake-up sends it to
- * this same CPU's incoming queue, so that nobody can run it before it is off its stack), it ends,
- * or it moves. In the last two cases somebody else may free or run it, so the thread that is
- * switched to sees to it (departed), on its own stack. S1 The idle thread is in no queue and runs
- * when nothing else can. S2 The slice timer is armed while a thread waits in the queue of a CPU
- * that runs one. With nobody waiting it is left to run out once: a lone thread is not interrupted.
+ * yields (back into the run queue), it parks (its waiter's state says so, and a wake-up sends it
+ * to this same CPU's incoming queue, so that nobody can run it before it is off its stack), it
+ * ends, or it moves. In the last two cases somebody else may free or run it, so the thread that
+ * is switched to sees to it (departed), on its own stack.
+ * S1 The idle thread is in no queue and runs when nothing else can.
+ * S2 The slice timer is armed while a thread waits in the queue of a CPU that runs one. With
+ *    nobody waiting it is left to run out once: a lone thread is not interrupted.
  * S3 interrupts never touch the run queue: they push on the incoming queue and set the task's
- * resched mark, and osv_irq_exit() switches when preemption is on. */
+ *    resched mark, and osv_irq_exit() switches when preemption is on. */
 #include "internal.h"
 #include <osv/clock.h>
 #include <osv/error.h>

@@ -2,11 +2,13 @@
 /* Life cycle of threads.
  *
  * A thread is one block of pages: its stack, growing down, and its structure above that. The word
- * joiner decides, with one atomic operation a side, who frees it: NULL      --thread_join--> waiter
- * --end-->   ENDED (the joiner is woken and frees) NULL      --end-->           ENDED --thread_join
- * or thread_detach--> freed by the caller NULL      --thread_detach--> DETACHED  --end-->   freed
- * by the thread that was switched to The end happens off the thread's own stack:
- * sched_switch_finish() calls thread_departed(). */
+ * joiner decides, with one atomic operation a side, who frees it:
+ *
+ *   NULL  --thread_join-->    waiter    --end-->  ENDED: the joiner is woken, and frees
+ *   NULL  --end-->            ENDED     --thread_join, thread_detach-->  freed by the caller
+ *   NULL  --thread_detach-->  DETACHED  --end-->  freed by the thread that was switched to
+ *
+ * The end happens off the thread's own stack: sched_switch_finish() calls thread_departed(). */
 #include "internal.h"
 #include <osv/clock.h>
 #include <osv/error.h>

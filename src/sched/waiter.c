@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Park and wake.
  *
- *   AWAKE  --waiter_park-->  PARKED  --waiter_wake--> WOKEN      the waker makes the thread
- * runnable AWAKE  --waiter_wake-->  WOKEN                               the thread will not sleep;
- * the waker is done AWAKE or PARKED --deadline--> TIMED_OUT P1 The step to PARKED is taken with
- * preemption off and followed by the switch, so a waker that sees PARKED owns a thread that is off
- * its CPU, or about to be and with nothing left to do but switch. It sends the thread to that same
- * CPU. P4 A waker that found AWAKE does not touch the waiter again. */
+ *   AWAKE            --waiter_park-->  PARKED
+ *   PARKED           --waiter_wake-->  WOKEN: the waker makes the thread runnable
+ *   AWAKE            --waiter_wake-->  WOKEN: the thread will not sleep; the waker is done
+ *   AWAKE or PARKED  --deadline-->     TIMED_OUT
+ *
+ * P1 The step to PARKED is taken with preemption off and followed by the switch, so a waker that
+ *    sees PARKED owns a thread that is off its CPU, or about to be and with nothing left to do but
+ *    switch. It sends the thread to that same CPU.
+ * P4 A waker that found AWAKE does not touch the waiter again.
+ *
+ * A CPU that would go idle polls anyway, so before it parks its last thread it polls that thread's
+ * own waiter (sched_poll_woken): the waker then moves one cache line and nothing else. */
 #include <osv/waiter.h>
 #include "internal.h"
 #include <osv/error.h>
@@ -35,6 +41,7 @@ void waiter_park(struct waiter *waiter)
 #endif
     DASSERT(waiter->thread == thread_self());
     preempt_disable();
+    sched_poll_woken(waiter);
     /* P5 publishes what the thread wrote before it sleeps, pairs with P2 */
     if (atomic_cas_acq_rel(&waiter->state, &state, (uint32_t)WAITER_PARKED)) {
         atomic_store_relaxed(&waiter->thread->state, (uint32_t)THREAD_WAITING);

@@ -2,10 +2,11 @@
 /* Bringing a parked thread back to a run queue, from any CPU and any context, without a lock.
  *
  * A woken thread goes to the CPU where it parked. There a thread on the same CPU, outside
- * interrupts, puts it into the run queue; everybody else pushes it on the CPU's incoming queue, and
- * whoever found that empty interrupts the CPU unless it polls. W1 A CPU that goes to sleep first
- * says CPU_HALTED and then looks at its incoming queue; a waker first pushes and then looks at that
- * word (both seq_cst): one of the two sees the other, so that no wake-up is lost. */
+ * interrupts, puts it into the run queue; everybody else pushes it on the CPU's incoming queue,
+ * and whoever found that empty interrupts the CPU unless it polls.
+ * W1 A CPU that goes to sleep first says CPU_HALTED and then looks at its incoming queue; a waker
+ *    first pushes and then looks at that word (both seq_cst): one of the two sees the other, so
+ *    that no wake-up is lost. */
 #include "internal.h"
 #include <osv/clock.h>
 #include <osv/trace.h>

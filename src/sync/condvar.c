@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* C1 An entry is in the list from before the mutex is unlocked until a signal takes it out, or its
- * own deadline. C2 Whoever takes an entry out under the lock decides how it wakes. Without a
- * deadline: through the mutex's queue when the mutex is held (inherits is set: it wakes with the
- * mutex's token), or directly. With one: directly, under the lock, since the entry goes when its
- * thread has seen the deadline pass and taken it out under the same lock. */
+/* C1 An entry is in the list from before the mutex is unlocked until a signal takes it out, or
+ *    its own deadline.
+ * C2 Whoever takes an entry out under the lock decides how it wakes. Without a deadline: through
+ *    the mutex's queue when the mutex is held (inherits is set: it wakes with the mutex's token),
+ *    or directly. With one: directly, under the lock, since the entry goes when its thread has
+ *    seen the deadline pass and taken it out under the same lock. */
 #include <osv/condvar.h>
 #include <osv/error.h>
 
@@ -13,7 +14,7 @@ struct entry {
     struct mutex *mutex;      /* immutable */
     bool timed;               /* immutable */
     bool inherits;            /* [written before the wake-up] */
-};
+} LINE_ALIGNED; /* the waiter polls it; nobody else's data should move with it */
 
 void condvar_init(struct condvar *condvar)
 {
@@ -62,25 +63,25 @@ int condvar_wait_until(struct condvar *condvar, struct mutex *mutex, uint64_t de
 static bool signal_one(struct condvar *condvar)
 {
     spin_lock(&condvar->lock);
-    struct entry *entry;
-    do {
-        struct list *node = list_pop_front(&condvar->waiting);
-        if (!node) {
+    for (struct list *node; (node = list_pop_front(&condvar->waiting));) {
+        struct entry *entry = list_entry(node, struct entry, node);
+        if (entry->timed) {
+            bool woken = waiter_wake(&entry->self.waiter); /* and gone with its stack, if it was */
+            if (!woken)
+                continue;
             spin_unlock(&condvar->lock);
-            return false;
+            return true;
         }
-        entry = list_entry(node, struct entry, node);
-    } while (entry->timed && !waiter_wake(&entry->self.waiter));
-    bool woken = entry->timed; /* and gone, as soon as the lock is */
-    spin_unlock(&condvar->lock);
-    if (woken)
+        spin_unlock(&condvar->lock);
+        entry->inherits = mutex_is_locked(entry->mutex);
+        if (entry->inherits)
+            mutex_enqueue(entry->mutex, &entry->self);
+        else
+            waiter_wake(&entry->self.waiter);
         return true;
-    entry->inherits = mutex_is_locked(entry->mutex);
-    if (entry->inherits)
-        mutex_enqueue(entry->mutex, &entry->self);
-    else
-        waiter_wake(&entry->self.waiter);
-    return true;
+    }
+    spin_unlock(&condvar->lock);
+    return false;
 }
 
 void condvar_signal(struct condvar *condvar)

@@ -7,29 +7,35 @@
  * (the heir) competes for it; a strict hand-off to a sleeper makes every section as long as a
  * wake-up. Succession by one heir at a time: D. Dice, the "OnDeck" thread of HotSpot's monitors.
  *
- *   lock    free, not reserved: set LOCKED.
- *           Otherwise spin while the owner runs on another CPU; then push a record, add WAITER, and
- * if the lock is neither held nor has a token, take the token and wake the oldest waiter; sleep.
- *   unlock  nobody waits: clear. Otherwise clear LOCKED and, if there is no token, take it, in one
- * step; with the token pop the oldest waiter and wake it. Its being awake is the token from then
- * on. heir    lock free: set LOCKED, clear TOKEN and RESERVED, subtract its WAITER, in one step.
- * Lost too often: wait until the unlock that finds barges at its limit sets RESERVED. Lock held by
- * a sleeper: leave the record in heir, clear TOKEN if the lock is still held, and sleep.
+ * lock    Free and not reserved: set LOCKED. Otherwise spin while the owner runs on another CPU.
+ *         Then push a record, add WAITER, and if the lock is neither held nor has a token, take the
+ *         token and wake the oldest waiter; sleep.
+ * unlock  Nobody waits: clear LOCKED. Otherwise clear it and, if there is no token, take that, in
+ *         one step; with the token pop the oldest waiter and wake it. Its being awake is the token
+ *         from then on.
+ * heir    Lock free: set LOCKED, clear TOKEN and RESERVED, subtract its WAITER, in one step. Lost
+ *         HEIR_LOOKS times while it runs: set RESERVED, so that the next release is its own. Lock
+ *         held by a sleeper: leave the record in heir, clear TOKEN and RESERVED if the lock is still
+ *         held, and sleep. While the heir sleeps or waits for a CPU others may barge, since nobody
+ *         gains if they wait too; the bound of M4 holds all the same.
  *
  * M1 A record is pushed before its WAITER is added, and popped before that is subtracted: with
- * WAITER > 0 and no token there is a record to pop, or one in heir. M2 Only the holder of the token
- * pops or touches heir. There is one: TOKEN is set by a compare-and-swap from clear. M3 No lost
- * wake-up: WAITER > 0 implies LOCKED, whose unlock takes the token, or TOKEN. A locker whose WAITER
- * finds neither takes the token itself. M4 barges <= MUTEX_BARGES_MAX: an acquisition past waiters
- * needs RESERVED clear, and the unlock after the last allowed one sets it. M5 Unlocking never
- * waits: it retries only when the word changed. Between taking the token and waking, preemption is
- * off. */
+ *    WAITER > 0 and no token there is a record to pop, or one in heir.
+ * M2 Only the holder of the token pops or touches heir. There is one: TOKEN is set by a
+ *    compare-and-swap from clear.
+ * M3 No lost wake-up: WAITER > 0 implies LOCKED, whose unlock takes the token, or TOKEN. A locker
+ *    whose WAITER finds neither takes the token itself.
+ * M4 barges <= MUTEX_BARGES_MAX: an acquisition past waiters needs RESERVED clear, and the unlock
+ *    after the last allowed one sets it.
+ * M5 Unlocking never waits: it retries only when the word changed. Between taking the token and
+ *    waking, preemption is off. */
 #include <osv/mutex.h>
 #include <osv/log.h>
 #include <osv/trace.h>
 
-#define SPIN_MAX                                                                                   \
-    400u /* looks at a held lock before sleeping: about 10 us where a pause takes 25 ns */
+/* Looks at a held lock before sleeping: about 10 us where a pause takes 25 ns. */
+#define SPIN_MAX 400u
+#define HEIR_LOOKS 8u /* looks that the heir loses before it reserves the lock */
 
 /* With the token: wakes the oldest waiter, which has the token then. */
 static void pass_token(struct mutex *mutex)
@@ -63,6 +69,8 @@ static bool owner_runs(const struct mutex *mutex)
 {
     struct task *owner = atomic_load_relaxed(&mutex->owner);
     struct cpu *cpu = atomic_load_relaxed(&mutex->cpu);
+    if (!owner || owner == task_self())
+        return true; /* out of date: whoever has just taken it has not said so yet */
     return cpu && cpu != task_self()->cpu && atomic_load_relaxed(&cpu->current) == owner;
 }
 
@@ -71,16 +79,15 @@ static bool spin(struct mutex *mutex)
 {
     uint32_t state = atomic_load_relaxed(&mutex->state);
     for (unsigned i = 0; i < SPIN_MAX; i++) {
-        if (state & MUTEX_RESERVED)
-            return false;
-        if (!(state & MUTEX_LOCKED)) {
+        if (!(state & (MUTEX_LOCKED | MUTEX_RESERVED))) {
             if (!atomic_cas_acquire(&mutex->state, &state,
                                     state | MUTEX_LOCKED)) /* L1 pairs with L2 */
                 continue;
             mutex->barges += state >= MUTEX_WAITER;
             return true;
         }
-        if (!owner_runs(mutex))
+        /* Reserved: the heir runs and takes it next; parking now would only make one more heir. */
+        if (!(state & MUTEX_RESERVED) && !owner_runs(mutex))
             return false;
         hal_cpu_relax();
         state = atomic_load_relaxed(&mutex->state);
@@ -116,7 +123,7 @@ static void heir_sleep(struct mutex *mutex, struct mutex_waiter *self)
     uint32_t state = atomic_load_relaxed(&mutex->state);
     while (state & MUTEX_LOCKED)
         /* L3 publishes heir, pairs with L4 in mutex_unlock_slow */
-        if (atomic_cas_release(&mutex->state, &state, state & ~MUTEX_TOKEN)) {
+        if (atomic_cas_release(&mutex->state, &state, state & ~(MUTEX_TOKEN | MUTEX_RESERVED))) {
             waiter_park(&self->waiter);
             return;
         }
@@ -136,6 +143,8 @@ void mutex_inherit(struct mutex *mutex, struct mutex_waiter *self)
                 return;
             }
         } else if (looks++ < SPIN_MAX && owner_runs(mutex)) {
+            if (looks == HEIR_LOOKS)
+                atomic_or_relaxed(&mutex->state, MUTEX_RESERVED);
             hal_cpu_relax();
         } else {
             heir_sleep(mutex, self);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RCU above the engine that detects grace periods (rcu_engine.h): waiting, callbacks, barriers.
  *
- * U1 Grace periods run one at a time, under the mutex gp_lock. Whoever waited for the mutex while a
- * whole one ran, begun after its own call, needs no other. U2 Callbacks hang on the queue of the
- * CPU that queued them. The RCU thread takes every queue, lets a grace period pass and runs what it
- * took; it sleeps when all queues are empty, and the first rcu_call() after that wakes it. */
+ * U1 Grace periods run one at a time, under the mutex gp_lock. Whoever waited for the mutex while
+ *    a whole one ran, begun after its own call, needs no other.
+ * U2 Callbacks hang on the queue of the CPU that queued them. The RCU thread takes every queue,
+ *    lets a grace period pass and runs what it took; it sleeps when all queues are empty, and the
+ *    first rcu_call() after that wakes it. */
 #include <osv/rcu.h>
 #include "rcu_engine.h"
 #include <osv/error.h>

@@ -3,10 +3,12 @@
  * scheduler and counts the answers.
  *
  * G1 A CPU's answer comes from between two threads' read sides (preemption is on there), after it
- * saw the request, which the writer made after it unlinked. So sections before the answer are over,
- * and sections after it see the unlinking. G2 A CPU that sleeps holds no reference, and wakes with
- * a fence before it reads anything (sched_sleeps). G3 remaining starts at 1 for the requester, so
- * that it does not reach 0 before every request is out. */
+ *    saw the request, which the writer made after it unlinked. So sections before the answer are
+ *    over, and sections after it see the unlinking.
+ * G2 A CPU that sleeps holds no reference, and wakes with a fence before it reads anything
+ *    (sched_sleeps).
+ * G3 remaining starts at 1 for the requester, so that it does not reach 0 before every request is
+ *    out. */
 #include "rcu_engine.h"
 #include <osv/sched.h>
 #include <osv/waiter.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* W1 WAITING is set exactly while the list is not empty (both change under the lock). While it is
- * set nobody takes the lock by the fast path, so that the state changes only by releases and under
- * the lock. W2 The release that leaves neither writer nor reader, with WAITING set, hands over
- * under the lock: it gives the lock to those it wakes before it wakes them. */
+ *    set nobody takes the lock by the fast path, so that the state changes only by releases and
+ *    under the lock.
+ * W2 The release that leaves neither writer nor reader, with WAITING set, hands over under the
+ *    lock: it gives the lock to those it wakes before it wakes them. */
 #include <osv/rwlock.h>
 #include <osv/log.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* E1 WAITING is set exactly while the list is not empty; both change under the lock.
- * E2 With WAITING set there are no units: sem_up() gives its unit to a waiter instead of adding it.
- */
+ * E2 With WAITING set there are no units: sem_up() gives its unit to a waiter instead of adding
+ *    it. */
 #include <osv/sem.h>
 #include <osv/error.h>
 

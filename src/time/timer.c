@@ -4,13 +4,15 @@
  * Time is counted in ticks of 2^10 ns, deadlines rounded up. Level n has 64 slots of 64^n ticks
  * each; a timer hangs at the level of the highest digit (base 64) in which its tick differs from
  * the wheel's, so that it is touched again at most once a level, when the wheel's time enters its
- * slot and the slot's timers move down. T1 A timer in a slot of level n differs from the wheel's
- * tick in no digit above n; the wheel never passes it. T2 Bit s of occupied[n] is set exactly when
- * slot s of level n holds a timer. T3 armed_ns, what the hardware is set for, is not later than the
- * next event: the first occupied slot, or, when that slot holds one timer only, its deadline.
- * Cancelling does not touch the hardware; an interrupt with nothing due finds the next event and
- * sets it. The lock is a spinlock because timers fire in interrupts. Remote CPUs take it to cancel
- * only. */
+ * slot and the slot's timers move down.
+ * T1 A timer in a slot of level n differs from the wheel's tick in no digit above n; the wheel
+ *    never passes it.
+ * T2 Bit s of occupied[n] is set exactly when slot s of level n holds a timer.
+ * T3 armed_ns, what the hardware is set for, is not later than any timer's deadline, rounded up.
+ *    It may be earlier: the start of a slot that holds several, or a cancelled timer's deadline.
+ *    Cancelling does not touch the hardware; an interrupt with nothing due finds the next event
+ *    and sets it. The lock is a spinlock because timers fire in interrupts. Remote CPUs take it
+ *    to cancel only. */
 #include <osv/timer.h>
 #include <osv/clock.h>
 #include <osv/spinlock.h>
@@ -53,9 +55,12 @@ void timer_init(struct timer *timer, void (*fn)(struct timer *timer))
     timer->fn = fn;
 }
 
+#define TICK_MAX (UINT64_MAX >> TIMER_TICK_SHIFT) /* the end of time: 584 years after the start */
+
 static uint64_t tick_of(uint64_t deadline_ns)
 {
-    return (deadline_ns >> TIMER_TICK_SHIFT) + ((deadline_ns & (TIMER_TICK_NS - 1)) != 0);
+    uint64_t tick = deadline_ns >> TIMER_TICK_SHIFT;
+    return tick + ((deadline_ns & (TIMER_TICK_NS - 1)) != 0 && tick != TICK_MAX);
 }
 
 /* Hangs the timer where T1 wants it; one that is due goes to the slot of the current tick. */
@@ -106,7 +111,7 @@ static uint64_t wheel_next_ns(const struct timer_cpu *wheel)
     const struct list *head = &wheel->slots[level][slot];
     if (level > 0 && head->next == head->prev)
         tick = MAX(tick, tick_of(list_entry(head->next, struct timer, node)->deadline_ns));
-    return tick >= UINT64_MAX >> TIMER_TICK_SHIFT ? HAL_NEVER - 1 : tick << TIMER_TICK_SHIFT;
+    return tick << TIMER_TICK_SHIFT;
 }
 
 void timer_arm(struct timer *timer, uint64_t deadline_ns)
@@ -116,10 +121,11 @@ void timer_arm(struct timer *timer, uint64_t deadline_ns)
     spin_lock(&wheel->lock);
     DASSERT(!timer_armed(timer));
     timer->deadline_ns = deadline_ns;
-    timer->last_wheel = wheel;
+    if (timer->last_wheel != wheel) /* when fn arms it again, timer_cancel_sync() may be reading */
+        timer->last_wheel = wheel;
     atomic_store_relaxed(&timer->wheel, wheel);
     wheel_insert(wheel, timer);
-    uint64_t due_ns = MIN(tick_of(deadline_ns), UINT64_MAX >> TIMER_TICK_SHIFT) << TIMER_TICK_SHIFT;
+    uint64_t due_ns = tick_of(deadline_ns) << TIMER_TICK_SHIFT;
     if (due_ns < wheel->armed_ns) {
         wheel->armed_ns = due_ns;
         hal_timer_arm(due_ns);
@@ -144,28 +150,34 @@ bool timer_cancel(struct timer *timer)
 
 bool timer_cancel_sync(struct timer *timer)
 {
-    bool cancelled = timer_cancel(timer);
-    struct timer_cpu *wheel = timer->last_wheel;
-    if (cancelled || !wheel)
-        return cancelled;
-    /* W1 pairs with W2 in wheel_fire: what fn wrote is seen. The lock makes sure that a timer which
-     * left its slot is already the running one. */
-    hal_irqstate irqs = spin_lock_irqsave(&wheel->lock);
-    spin_unlock_irqrestore(&wheel->lock, irqs);
-    while (atomic_load_acquire(&wheel->running) == timer)
-        hal_cpu_relax();
-    return false;
+    bool cancelled = false;
+    /* Again when fn armed it meanwhile; and one that fn had armed may be cancelled while fn still
+     * runs, so the wait is for that case too. */
+    do {
+        cancelled |= timer_cancel(timer);
+        struct timer_cpu *wheel = timer->last_wheel;
+        if (!wheel)
+            return false;
+        /* W1 pairs with W2 in wheel_fire: what fn wrote is seen. The lock makes sure that a timer
+         * which left its slot is already the running one. */
+        hal_irqstate irqs = spin_lock_irqsave(&wheel->lock);
+        spin_unlock_irqrestore(&wheel->lock, irqs);
+        while (atomic_load_acquire(&wheel->running) == timer)
+            hal_cpu_relax();
+    } while (timer_armed(timer));
+    return cancelled;
 }
 
 /* Takes one due timer out and runs it; the lock is dropped meanwhile. */
 static void wheel_fire(struct timer_cpu *wheel, struct timer *timer, uint64_t now_ns)
 {
     void (*fn)(struct timer *) = timer->fn;
+    uint64_t late_ns = now_ns - timer->deadline_ns; /* once it is out, its owner may arm it anew */
     wheel_remove(wheel, timer);
     atomic_store_relaxed(&wheel->running, timer);
     atomic_store_relaxed(&timer->wheel, NULL);
     spin_unlock(&wheel->lock);
-    TRACE(timer_fire, (uintptr_t)timer, now_ns - timer->deadline_ns);
+    TRACE(timer_fire, (uintptr_t)timer, late_ns);
     fn(timer);
     atomic_store_release(&wheel->running, NULL); /* W2 pairs with W1 in timer_cancel_sync */
     spin_lock(&wheel->lock);
@@ -183,10 +195,14 @@ void timer_interrupt(void)
     while (wheel_first(wheel, &level, &slot, &tick) && tick <= now) {
         wheel->tick = MAX(wheel->tick, tick);
         struct list *head = &wheel->slots[level][slot];
-        struct timer *timer = list_entry(head->next, struct timer, node);
         if (level == 0) {
-            wheel_fire(wheel, timer, now_ns);
-        } else { /* the wheel's time has entered the slot: its timers move down */
+            wheel_fire(wheel, list_entry(head->next, struct timer, node), now_ns);
+            continue;
+        }
+        /* The wheel's time has entered the slot: its timers move down, all of them before one of
+         * them may fire, since levels are looked at from below. */
+        while (!list_empty(head)) {
+            struct timer *timer = list_entry(head->next, struct timer, node);
             wheel_remove(wheel, timer);
             wheel_insert(wheel, timer);
         }
@@ -214,6 +230,7 @@ uint64_t timer_interrupts(unsigned cpu)
     return atomic_load_relaxed(&cpu_table[cpu]->timers->interrupts);
 }
 
+/* On the wheel's own CPU and not in fn: while timers fire, armed_ns is not up to date. */
 void timer_check(struct timer_cpu *wheel)
 {
     hal_irqstate irqs = spin_lock_irqsave(&wheel->lock);
@@ -226,11 +243,12 @@ void timer_check(struct timer_cpu *wheel)
                 unsigned above = 6 * (level + 1);
                 uint64_t tick = MAX(tick_of(timer->deadline_ns), wheel->tick);
                 DASSERT(above >= 64 || (tick ^ wheel->tick) >> above == 0); /* T1 */
-                (void)timer;
+                uint64_t due_ns = tick_of(timer->deadline_ns) << TIMER_TICK_SHIFT;
+                DASSERT(wheel->armed_ns <= due_ns); /* T3 */
                 (void)tick;
                 (void)above;
+                (void)due_ns;
             }
         }
-    DASSERT(wheel->armed_ns <= wheel_next_ns(wheel)); /* T3 */
     spin_unlock_irqrestore(&wheel->lock, irqs);
 }

@@ -8,8 +8,8 @@
 #define CPUS 4u
 
 static struct spinlock lock;
-static uint64_t counter;                   /* [lock] */
-static struct task *inside;                /* [lock] */
+static uint64_t counter;    /* [lock] */
+static struct task *inside; /* [lock] */
 static _Atomic(uint32_t) callbacks, stop;
 
 static void enter_and_leave(void)
@@ -242,26 +242,26 @@ static void two_of_one_rank(void)
 
 TEST_CASES_BEGIN
     {"one thread at a time", one_thread_at_a_time, .cpus = CPUS},
-    {"a holder is not preempted", a_holder_is_not_preempted, .cpus = 1},
-    {"interrupts stay out too", interrupts_stay_out_too, .cpus = CPUS},
-    {"ranks may rise and be released in any order", ranks_may_rise_and_be_released_in_any_order,
-     .cpus = 1},
-    {"an interrupt starts its own order", an_interrupt_starts_its_own_order, .cpus = 1},
-    {"interrupts do not disturb the ranks", interrupts_do_not_disturb_the_ranks, .cpus = 1},
+        {"a holder is not preempted", a_holder_is_not_preempted, .cpus = 1},
+        {"interrupts stay out too", interrupts_stay_out_too, .cpus = CPUS},
+        {"ranks may rise and be released in any order", ranks_may_rise_and_be_released_in_any_order,
+         .cpus = 1},
+        {"an interrupt starts its own order", an_interrupt_starts_its_own_order, .cpus = 1},
+        {"interrupts do not disturb the ranks", interrupts_do_not_disturb_the_ranks, .cpus = 1},
 #if OSV_DEBUG
-    {"taken twice names the first site", taken_twice, .cpus = 1,
-     .panics = "taken twice by one thread, first at take_first+0x"},
-    {"taken twice names the second site", taken_twice, .cpus = 1,
-     .panics = ", again at take_second+0x"},
-    {"released by another names the site", released_by_another, .cpus = 2,
-     .panics = "released at release+0x"},
-    {"released by another names the holder's site", released_by_another, .cpus = 2,
-     .panics = "by a thread that does not hold it (last taken at take_first+0x"},
-    {"released twice", released_twice, .cpus = 1, .panics = "does not hold it"},
-    {"taken out of order", taken_out_of_order, .cpus = 1,
-     .panics = "rank 100 taken at take_out_of_order+0x"},
-    {"taken out of order names the rank held", taken_out_of_order, .cpus = 1,
-     .panics = "while rank 200 is held"},
-    {"two of one rank", two_of_one_rank, .cpus = 1, .panics = "while rank 100 is held"},
+        {"taken twice names the first site", taken_twice, .cpus = 1,
+         .panics = "taken twice by one thread, first at take_first+0x"},
+        {"taken twice names the second site", taken_twice, .cpus = 1,
+         .panics = ", again at take_second+0x"},
+        {"released by another names the site", released_by_another, .cpus = 2,
+         .panics = "released at release+0x"},
+        {"released by another names the holder's site", released_by_another, .cpus = 2,
+         .panics = "by a thread that does not hold it (last taken at take_first+0x"},
+        {"released twice", released_twice, .cpus = 1, .panics = "does not hold it"},
+        {"taken out of order", taken_out_of_order, .cpus = 1,
+         .panics = "rank 100 taken at take_out_of_order+0x"},
+        {"taken out of order names the rank held", taken_out_of_order, .cpus = 1,
+         .panics = "while rank 200 is held"},
+        {"two of one rank", two_of_one_rank, .cpus = 1, .panics = "while rank 100 is held"},
 #endif
 TEST_CASES_END

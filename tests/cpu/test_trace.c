@@ -143,10 +143,10 @@ static void events_have_names(void)
 
 TEST_CASES_BEGIN
     {"off records nothing", off_records_nothing, .cpus = 2},
-    {"on records in order on each CPU", on_records_in_order_on_each_cpu, .cpus = CPUS},
-    {"a full ring keeps the newest", a_full_ring_keeps_the_newest, .cpus = 1},
-    {"records of interrupts do not mix with others", records_of_interrupts_do_not_mix_with_others,
-     .cpus = 1},
-    {"the scheduler is traced", the_scheduler_is_traced, .cpus = 1},
-    {"events have names", events_have_names, .cpus = 0},
+        {"on records in order on each CPU", on_records_in_order_on_each_cpu, .cpus = CPUS},
+        {"a full ring keeps the newest", a_full_ring_keeps_the_newest, .cpus = 1},
+        {"records of interrupts do not mix with others",
+         records_of_interrupts_do_not_mix_with_others, .cpus = 1},
+        {"the scheduler is traced", the_scheduler_is_traced, .cpus = 1},
+        {"events have names", events_have_names, .cpus = 0},
 TEST_CASES_END

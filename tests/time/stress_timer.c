@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Threads on four CPUs arm and cancel each other's timers. Whoever has claimed an object arms its timer and cancels it with
- * timer_cancel_sync(); plain cancels come from everybody at any time, and callbacks arm their timer again.
- * What a callback touches is plain memory that changes hands when timer_cancel_sync() returns. */
+/* Threads on four CPUs arm and cancel each other's timers. Whoever has claimed an object arms its
+ * timer and cancels it with timer_cancel_sync(); plain cancels come from everybody at any time, and
+ * callbacks arm their timer again. What a callback touches is plain memory that changes hands when
+ * timer_cancel_sync() returns. */
 #include "cpu/threads.h"
 #include <osv/clock.h>
 #include <osv/prng.h>
@@ -15,10 +16,10 @@
 struct object {
     struct timer timer;
     _Atomic(uint32_t) claimed; /* [atomic] by the thread that has it */
-    struct prng prng;          /* [callback, and the claimer after timer_cancel_sync()] as the next two */
-    uint64_t generation;       /* 0: there is no callback now */
-    uint64_t fired;            /* in this generation */
-    unsigned cpu;              /* where it was armed */
+    struct prng prng;    /* [callback, and the claimer after timer_cancel_sync()] as the next two */
+    uint64_t generation; /* 0: there is no callback now */
+    uint64_t fired;      /* in this generation */
+    unsigned cpu;        /* where it was armed */
 } LINE_ALIGNED;
 
 static struct object objects[OBJECTS];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Timers. Only lower bounds on time are checked; where a timer must not have fired although its time has
- * come, interrupts are off. */
+/* Timers. Only lower bounds on time are checked; where a timer must not have fired although its
+ * time has come, interrupts are off. */
 #include "cpu/threads.h"
 #include <osv/clock.h>
 #include <osv/page.h>
@@ -470,25 +470,25 @@ static void many_timers_over_all_levels(void)
 
 TEST_CASES_BEGIN
     {"fires not before its deadline", fires_not_before_its_deadline, .cpus = 1},
-    {"fires on the CPU that armed it", fires_on_the_cpu_that_armed_it, .cpus = 3},
-    {"many fire in the order of their deadlines", many_fire_in_the_order_of_their_deadlines,
-     .cpus = 1},
-    {"cancelled, it never fires", cancelled_it_never_fires, .cpus = 1},
-    {"cancelled after it fired is false", cancelled_after_it_fired_is_false, .cpus = 1},
-    {"cancelled from another CPU, it never fires", cancelled_from_another_cpu_it_never_fires,
-     .cpus = 2},
-    {"cancel_sync waits for the callback", cancel_sync_waits_for_the_callback, .cpus = 3},
-    {"cancel_sync waits for one that will arm again",
-     cancel_sync_waits_for_one_that_will_arm_again, .cpus = 3},
-    {"cancel_sync waits for one that has armed again",
-     cancel_sync_waits_for_one_that_has_armed_again, .cpus = 3},
-    {"plain cancel does not wait", plain_cancel_does_not_wait, .cpus = 2},
-    {"a callback may arm its timer again", a_callback_may_arm_its_timer_again, .cpus = 1},
-    {"a callback may cancel another that is due", a_callback_may_cancel_another_that_is_due,
-     .cpus = 1},
-    {"deadlines at the ends of time", deadlines_at_the_ends_of_time, .cpus = 1},
-    {"next is known exactly", next_is_known_exactly, .cpus = 1},
-    {"random arming and cancelling keeps the invariants",
-     random_arming_and_cancelling_keeps_the_invariants, .cpus = 1},
-    {"100,000 timers over all levels", many_timers_over_all_levels, .cpus = 1},
+        {"fires on the CPU that armed it", fires_on_the_cpu_that_armed_it, .cpus = 3},
+        {"many fire in the order of their deadlines", many_fire_in_the_order_of_their_deadlines,
+         .cpus = 1},
+        {"cancelled, it never fires", cancelled_it_never_fires, .cpus = 1},
+        {"cancelled after it fired is false", cancelled_after_it_fired_is_false, .cpus = 1},
+        {"cancelled from another CPU, it never fires", cancelled_from_another_cpu_it_never_fires,
+         .cpus = 2},
+        {"cancel_sync waits for the callback", cancel_sync_waits_for_the_callback, .cpus = 3},
+        {"cancel_sync waits for one that will arm again",
+         cancel_sync_waits_for_one_that_will_arm_again, .cpus = 3},
+        {"cancel_sync waits for one that has armed again",
+         cancel_sync_waits_for_one_that_has_armed_again, .cpus = 3},
+        {"plain cancel does not wait", plain_cancel_does_not_wait, .cpus = 2},
+        {"a callback may arm its timer again", a_callback_may_arm_its_timer_again, .cpus = 1},
+        {"a callback may cancel another that is due", a_callback_may_cancel_another_that_is_due,
+         .cpus = 1},
+        {"deadlines at the ends of time", deadlines_at_the_ends_of_time, .cpus = 1},
+        {"next is known exactly", next_is_known_exactly, .cpus = 1},
+        {"random arming and cancelling keeps the invariants",
+         random_arming_and_cancelling_keeps_the_invariants, .cpus = 1},
+        {"100,000 timers over all levels", many_timers_over_all_levels, .cpus = 1},
 TEST_CASES_END
