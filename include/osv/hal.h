@@ -125,7 +125,7 @@ size_t hal_entropy(void *buffer,
                    size_t size); /* bytes written: size, or fewer when the source is dry */
 _Noreturn void hal_shutdown(enum hal_shutdown how, int status);
 
-/* Upcalls, defined by src/boot/main.c. Called with interrupts off, but for osv_main(). */
+/* Upcalls, defined by src/boot/main.c. Called with interrupts off; osv_main() turns them on. */
 _Noreturn void osv_main(const struct hal_bootinfo *info); /* CPU 0, on the backend's boot stack */
 void osv_irq_enter(void);                                 /* first in every interrupt */
 void osv_timer(void);

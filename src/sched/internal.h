@@ -33,8 +33,8 @@ struct sched_cpu {
     struct cpu *cpu LINE_ALIGNED;
     struct thread *idle_thread;
     uint64_t charged_ns; /* up to when the running thread has been charged */
-    struct thread
-        *departed; /* switched away from for good or to another CPU; the next thread sees to it */
+    struct thread *previous; /* who ran before the last switch */
+    struct thread *departed; /* ended or moving: the thread switched to sees to it */
     struct timer slice;  /* armed while somebody waits for this CPU */
     uint64_t balance_ns; /* when to look for a busier CPU next */
     uint64_t poll_ns;    /* how long to poll before sleeping: adapts */
@@ -81,7 +81,8 @@ void sched_offer(
     struct sched_cpu *s); /* wakes a sleeping CPU when there is something to take here */
 /* idle.c */
 struct waiter;
-void sched_poll_woken(const struct waiter *waiter); /* where this CPU would go idle, a little first */
+void sched_poll_woken(
+    const struct waiter *waiter); /* where this CPU would go idle, a little first */
 _Noreturn void sched_idle_loop(struct sched_cpu *s);
 /* thread.c */
 int thread_make_idle(struct cpu *cpu, struct thread **out, void (*entry)(void *), void *arg);

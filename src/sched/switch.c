@@ -10,7 +10,9 @@
  * S2 The slice timer is armed while a thread waits in the queue of a CPU that runs one. With
  *    nobody waiting it is left to run out once: a lone thread is not interrupted.
  * S3 interrupts never touch the run queue: they push on the incoming queue and set the task's
- *    resched mark, and osv_irq_exit() switches when preemption is on. */
+ *    resched mark, and osv_irq_exit() switches when preemption is on.
+ * S4 The mark is meant for the CPU. One that is set after pass() looked, while the old thread is
+ *    still "self", goes over to the thread that is switched to. */
 #include "internal.h"
 #include <osv/clock.h>
 #include <osv/error.h>
@@ -70,12 +72,18 @@ static void switch_to(struct sched_cpu *s, struct thread *next)
 #if OSV_DEBUG
     check_stack(self);
 #endif
+    s->previous = self;
     hal_ctx_switch(&self->task.ctx, &next->task.ctx);
     sched_switch_finish(self->task.cpu->sched);
 }
 
 void sched_switch_finish(struct sched_cpu *s)
 {
+    /* S4: previous is off its stack, and nobody else can have it yet. */
+    if (unlikely(atomic_load_relaxed(&s->previous->task.resched) != 0)) {
+        atomic_store_relaxed(&s->previous->task.resched, 0u);
+        atomic_store_relaxed(&task_self()->resched, 1u);
+    }
     struct thread *departed = s->departed;
     if (likely(!departed))
         return;

@@ -86,31 +86,38 @@ static int rcu_thread(void *arg)
     return 0;
 }
 
+/* One rcu_barrier(): on its stack, so the last callback touches it last by waking the waiter. */
 struct barrier {
+    _Atomic(uint32_t) missing; /* [atomic] callbacks that have not run */
+    struct waiter waiter;
+};
+
+struct barrier_call {
     struct rcu_head head;
-    struct sem *done;
+    struct barrier *barrier;
 };
 
 static void barrier_reached(struct rcu_head *head)
 {
-    (void)sem_up(container_of(head, struct barrier, head)->done);
+    struct barrier *barrier = container_of(head, struct barrier_call, head)->barrier;
+    if (atomic_sub_acq_rel(&barrier->missing, 1u) == 1)
+        waiter_wake(&barrier->waiter);
 }
 
 /* A callback behind all others on every queue, some CPUs at a time. */
 void rcu_barrier(void)
 {
-    struct sem done;
-    sem_init_units(&done, 0);
     for (unsigned base = 0; base < cpu_count(); base += BARRIER_CPUS) {
-        struct barrier barriers[BARRIER_CPUS];
+        struct barrier_call calls[BARRIER_CPUS];
         unsigned count = MIN(cpu_count() - base, BARRIER_CPUS);
+        struct barrier barrier = {.missing = count};
+        waiter_init(&barrier.waiter);
         for (unsigned i = 0; i < count; i++) {
-            barriers[i] = (struct barrier){.head.fn = barrier_reached, .done = &done};
-            mpsc_push(&callbacks[base + i], &barriers[i].head.node);
+            calls[i] = (struct barrier_call){{.fn = barrier_reached}, &barrier};
+            mpsc_push(&callbacks[base + i], &calls[i].head.node);
         }
         announce_work();
-        for (unsigned i = 0; i < count; i++)
-            sem_down(&done);
+        waiter_park(&barrier.waiter);
     }
 }
 

@@ -10,9 +10,10 @@
  * T2 Bit s of occupied[n] is set exactly when slot s of level n holds a timer.
  * T3 armed_ns, what the hardware is set for, is not later than any timer's deadline, rounded up.
  *    It may be earlier: the start of a slot that holds several, or a cancelled timer's deadline.
- *    Cancelling does not touch the hardware; an interrupt with nothing due finds the next event
- *    and sets it. The lock is a spinlock because timers fire in interrupts. Remote CPUs take it
- *    to cancel only. */
+ *
+ * Cancelling does not touch the hardware; an interrupt with nothing due finds the next event and
+ * sets it. The lock is a spinlock because timers fire in interrupts. Remote CPUs take it to cancel
+ * only. */
 #include <osv/timer.h>
 #include <osv/clock.h>
 #include <osv/spinlock.h>

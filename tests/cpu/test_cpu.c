@@ -124,7 +124,8 @@ static void note_call(struct ipi_call *call)
     noted->in_interrupt = cpu_in_interrupt();
     noted->masked = !hal_irq_enabled();
     noted->taken_whole = atomic_load_relaxed(&cpu_self()->calls) == NULL;
-    noted->order = atomic_add_acq_rel(&ran, 1u);
+    noted->order = atomic_load_relaxed(&ran);
+    atomic_add_release(&ran, 1u); /* the record may go */
 }
 
 static void a_call_to_oneself_waits_for_the_mask(void)
@@ -174,6 +175,7 @@ static void a_call_may_queue_itself_again(void)
 
 static int call_first_cpu(void *arg)
 {
+    wait_until_set(&go);
     ipi_call(cpu_table[0], arg);
     hal_ipi_send(0, HAL_IPI_RESCHED);
     atomic_store_release(&ready, 1u);
@@ -186,6 +188,7 @@ static void a_call_from_another_cpu_waits_for_the_mask(void)
     move_to(0);
     struct thread *thread = start_on(1, call_first_cpu, &noted.call);
     hal_irqstate irqs = hal_irq_save();
+    atomic_store_release(&go, 1u);
     wait_until_set(&ready);
     for (int i = 0; i < 10000; i++)
         hal_cpu_relax();
@@ -268,7 +271,7 @@ static int send_calls(void *arg)
 static void everybody_calls_everybody(void)
 {
     struct thread *threads[8];
-    size_t rounds = test_scaled(2000);
+    size_t rounds = test_scaled(200);
     for (unsigned i = 0; i < 8; i++) {
         senders[i].rounds = rounds;
         threads[i] = start_on(i % 4, send_calls, &senders[i]);

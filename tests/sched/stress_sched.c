@@ -79,6 +79,7 @@ static int timed_waker(void *arg)
             waiter_wake(waiter);
             atomic_store_release(&box->letters, 0u);
         }
+        hal_cpu_relax();
         thread_yield();
     }
     return 0;

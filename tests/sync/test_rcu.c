@@ -127,6 +127,7 @@ static int read_published(void *arg)
         CHECK_EQ(atomic_load_relaxed(&object->alive), 1);
         CHECK(object->value != 0);
         rcu_read_unlock();
+        hal_cpu_relax();
         if (++*reads % 64 == 0)
             thread_yield();
     }
@@ -173,6 +174,7 @@ static int walk_list(void *arg)
             previous = object->value;
         }
         rcu_read_unlock();
+        hal_cpu_relax();
         thread_yield();
     }
     return 0;

@@ -93,8 +93,8 @@ static void many_fire_in_the_order_of_their_deadlines(void)
     }
     check_wheel();
     hal_irq_restore(irqs);
-    while (atomic_load_acquire(&fired_count) != ARRAY_COUNT(shots))
-        hal_cpu_relax();
+    for (size_t i = 0; i < ARRAY_COUNT(shots); i++)
+        wait_until_set(&shots[i].fired);
     for (size_t i = 0; i < ARRAY_COUNT(shots); i++) {
         CHECK_EQ(shots[i].fired, 1);
         CHECK(shots[i].fired_ns >= shots[i].timer.deadline_ns);
