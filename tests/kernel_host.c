@@ -27,7 +27,7 @@ const char *__asan_default_options(void)
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
-    return "use_sigaltstack=0:halt_on_error=1:second_deadlock_stack=1";
+    return "use_sigaltstack=0:halt_on_error=1:atexit_sleep_ms=50";
 }
 #endif
 

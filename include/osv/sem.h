@@ -21,8 +21,8 @@ void sem_down(struct sem *sem);
 /* The same until the deadline of clock_ns() at most. 0 or -ETIMEDOUT. */
 int sem_down_until(struct sem *sem, uint64_t deadline_ns) MUST_CHECK;
 bool sem_try_down(struct sem *sem);
-/* Gives a unit back, to the longest waiter if there is one. The semaphore must outlive the call, also where the
- * unit says to somebody else that it may go. 0; -EOVERFLOW (SEM_MAX units are
+/* Gives a unit back, to the longest waiter if there is one. The semaphore must outlive the call,
+ * also where the unit tells somebody that it may go. 0; -EOVERFLOW (SEM_MAX units are
  * there). Context: any. */
 int sem_up(struct sem *sem);
 static inline uint32_t sem_units(const struct sem *sem)

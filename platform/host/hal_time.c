@@ -3,6 +3,8 @@
  * counter, scaled, where that counter is constant; it is calibrated against CLOCK_MONOTONIC at the
  * first boot. */
 #include "host.h"
+#include <osv/log.h>
+#include <stdlib.h>
 
 #define CALIBRATE_NS 10000000ull
 #define SCALE_SHIFT 32
@@ -86,8 +88,11 @@ void host_timer_create(struct host_cpu *cpu)
 {
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = HOST_SIGNAL_TIMER};
     event._sigev_un._tid = atomic_load_relaxed(&cpu->vcpu.tid);
-    if (timer_create(CLOCK_MONOTONIC, &event, &cpu->timer) != 0)
-        __builtin_trap(); /* out of kernel timers: RLIMIT_SIGPENDING; nothing can run without one */
+    if (timer_create(CLOCK_MONOTONIC, &event, &cpu->timer) != 0) {
+        log_error("cpu%u: Linux gives no more timers (raise 'ulimit -i', or use fewer CPUs)",
+                  cpu->vcpu.id);
+        abort(); /* nothing can run without one */
+    }
 }
 
 void host_timer_delete(struct host_cpu *cpu)

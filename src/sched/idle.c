@@ -70,7 +70,7 @@ void sched_poll_woken(const struct waiter *waiter)
         else if (now >= end)
             break;
     }
-    atomic_store_seq_cst(&s->idle, (uint32_t)CPU_BUSY); /* W1: from here on wakers interrupt again */
+    atomic_store_seq_cst(&s->idle, (uint32_t)CPU_BUSY); /* W1: wakers interrupt again */
     if (!mpsc_empty(&s->incoming))
         atomic_store_relaxed(&task_self()->resched, 1u);
 }

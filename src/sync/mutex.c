@@ -15,9 +15,9 @@
  *         from then on.
  * heir    Lock free: set LOCKED, clear TOKEN and RESERVED, subtract its WAITER, in one step. Lost
  *         HEIR_LOOKS times while it runs: set RESERVED, so that the next release is its own. Lock
- *         held by a sleeper: leave the record in heir, clear TOKEN and RESERVED if the lock is still
- *         held, and sleep. While the heir sleeps or waits for a CPU others may barge, since nobody
- *         gains if they wait too; the bound of M4 holds all the same.
+ *         held by a sleeper: leave the record in heir, clear TOKEN and RESERVED if the lock is
+ *         still held, and sleep. While the heir sleeps or waits for a CPU others may barge, since
+ *         nobody gains if they wait too; the bound of M4 holds all the same.
  *
  * M1 A record is pushed before its WAITER is added, and popped before that is subtracted: with
  *    WAITER > 0 and no token there is a record to pop, or one in heir.

@@ -11,7 +11,7 @@
 #define READ_WRITE (HAL_PROT_READ | HAL_PROT_WRITE)
 #define LINES_MAX 256u
 
-static _Atomic(uint32_t) ran, stop;
+static _Atomic(uint32_t) ran;
 
 static void memory_is_as_ordered(void)
 {
@@ -392,6 +392,8 @@ static void vector_registers_are_saved_and_loaded(void)
 }
 
 #if !HAL_HOST_TSAN /* there, nothing but hal_cpu_relax() takes an interrupt, and that is a call */
+static _Atomic(uint32_t) stop;
+
 static int keep_vectors(void *arg)
 {
     uint64_t value = (uintptr_t)arg, switches = 0;
@@ -451,7 +453,7 @@ static bool names(const uintptr_t *pc, size_t count, const char *name)
     for (size_t i = 0; i < count; i++) {
         char text[128];
         if (hal_symbol(pc[i] - 1, text, sizeof text) && strncmp(text, name, strlen(name)) == 0 &&
-            text[strlen(name)] == '+')
+            (text[strlen(name)] == '+' || text[strlen(name)] == '.')) /* a clone */
             return true;
     }
     return false;

@@ -206,6 +206,7 @@ static int take_and_stay(void *arg)
 static void released_by_another(void)
 {
     spinlock_init(&lock, RANK_WAIT);
+    move_to(0); /* or it is taken to CPU 1, and never gets it back */
     (void)start_on(1, take_and_stay, NULL);
     wait_until_set(&callbacks);
     release();
