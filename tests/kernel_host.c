@@ -27,7 +27,7 @@ const char *__asan_default_options(void)
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
-    return "use_sigaltstack=0:halt_on_error=1:atexit_sleep_ms=50";
+    return "use_sigaltstack=0:halt_on_error=1:atexit_sleep_ms=50:symbolize=0";
 }
 #endif
 

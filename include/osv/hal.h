@@ -78,7 +78,7 @@ void hal_ctx_init(struct hal_ctx *ctx, void *stack_base, size_t stack_size, void
  * nor floating-point registers change hands: the ABI lets a call clobber the latter. */
 static inline void hal_ctx_switch(struct hal_ctx *save, struct hal_ctx *load); /* [i] */
 void hal_ctx_fini(struct hal_ctx *ctx); /* ctx is suspended and will not run again */
-size_t hal_fpu_size(void);              /* bytes of a struct hal_fpu; aligned to 64 */
+size_t hal_fpu_size(void);              /* bytes of a struct hal_fpu; aligned to 64, zeroed once */
 void hal_fpu_save(struct hal_fpu *to);
 void hal_fpu_load(const struct hal_fpu *from);
 static inline uintptr_t hal_tls_get(void);      /* [i] fs.base, tpidr_el0 */

@@ -16,8 +16,8 @@ struct mpsc_node {
 };
 
 struct mpsc {
-    ALIGNED(2 * CACHE_LINE) _Atomic(struct mpsc_node *) stack; /* newest first; any CPU */
-    ALIGNED(2 * CACHE_LINE) struct mpsc_node *first;           /* the FIFO; consumer only */
+    _Atomic(struct mpsc_node *) stack; /* newest first; any CPU */
+    struct mpsc_node *first;           /* the FIFO; consumer only */
     struct mpsc_node *last;
 };
 

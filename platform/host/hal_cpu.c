@@ -16,14 +16,15 @@ unsigned hal_cpu_count(void)
     return host.cpu_count;
 }
 
+static void adopt(struct hal_ctx *ctx, const struct hal_ctx *before, struct hal_vcpu *vcpu);
+
 /* A virtual CPU's pthread: runs contexts until one of them leaves through host_cpu_leave(). */
 static void *cpu_main(void *arg)
 {
     struct host_cpu *cpu = arg;
     atomic_store_relaxed(&cpu->vcpu.tid, (int)host_syscall4(SYS_gettid, 0, 0, 0, 0));
     host_timer_create(cpu);
-    hal_ctx_adopt(&cpu->base);
-    cpu->base.vcpu = &cpu->vcpu;
+    adopt(&cpu->base, NULL, &cpu->vcpu);
     hal_ctx_switch(&cpu->base, cpu->first);
     host_self_set(NULL); /* signals from here on find no context */
     host_timer_delete(cpu);
@@ -77,12 +78,10 @@ void hal_cpu_idle(void)
     host_irq_dispatch(self);
 }
 
-void hal_ctx_adopt(struct hal_ctx *ctx)
+static void adopt(struct hal_ctx *ctx, const struct hal_ctx *before, struct hal_vcpu *vcpu)
 {
-    struct hal_ctx *before = hal_ctx_self();
-    *ctx = (struct hal_ctx){.irq_off = 1};
+    *ctx = (struct hal_ctx){.irq_off = 1, .vcpu = vcpu};
     if (before) {
-        ctx->vcpu = before->vcpu;
         ctx->stack_base = before->stack_base;
         ctx->stack_size = before->stack_size;
         ctx->fiber = before->fiber;
@@ -91,7 +90,13 @@ void hal_ctx_adopt(struct hal_ctx *ctx)
     if (!before)
         ctx->fiber = __tsan_get_current_fiber();
 #endif
-    host_self_set(ctx);
+    host_self_set(ctx); /* last: signals find it complete */
+}
+
+void hal_ctx_adopt(struct hal_ctx *ctx)
+{
+    const struct hal_ctx *before = hal_ctx_self();
+    adopt(ctx, before, before->vcpu);
 }
 
 /* First code of a new context, on its own stack. */
@@ -108,6 +113,9 @@ static void context_start(void *arg)
 void hal_ctx_init(struct hal_ctx *ctx, void *stack_base, size_t stack_size, void (*entry)(void *),
                   void *arg)
 {
+#if HAL_HOST_ASAN
+    __asan_unpoison_memory_region(stack_base, stack_size); /* who had it last may not have returned */
+#endif
     isa_ctx_init(&ctx->isa, (char *)stack_base + stack_size, context_start, ctx);
     atomic_store_relaxed(&ctx->irq_off, 1u);
     ctx->vcpu = NULL;
@@ -123,6 +131,9 @@ void hal_ctx_init(struct hal_ctx *ctx, void *stack_base, size_t stack_size, void
 
 void hal_ctx_fini(struct hal_ctx *ctx)
 {
+#if HAL_HOST_ASAN
+    __asan_unpoison_memory_region(ctx->stack_base, ctx->stack_size);
+#endif
 #if HAL_HOST_TSAN
     if (ctx->fiber)
         __tsan_destroy_fiber(ctx->fiber);

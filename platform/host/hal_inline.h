@@ -20,12 +20,12 @@
 #endif
 #endif
 
-/* Bytes of a kernel stack: room for two signal frames, and for what a sanitizer adds. A power of
- * two. */
+/* Bytes of a kernel stack, a power of two: room for what runs, for three nested signal frames (their
+ * size is the ISA's, HOST_STACK_SIZE), and for what a sanitizer adds. */
 #if HAL_HOST_TSAN || HAL_HOST_ASAN
 #define HAL_STACK_SIZE ((size_t)65536)
 #else
-#define HAL_STACK_SIZE ((size_t)16384)
+#define HAL_STACK_SIZE HOST_STACK_SIZE
 #endif
 
 /* A virtual CPU: one pthread. */
@@ -64,6 +64,7 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 #endif
 #if HAL_HOST_ASAN
 void __sanitizer_start_switch_fiber(void **fake_stack_save, const void *bottom, size_t size);
+void __asan_unpoison_memory_region(const volatile void *base, size_t size);
 void __sanitizer_finish_switch_fiber(void *fake_stack_save, const void **bottom_old,
                                      size_t *size_old);
 #endif

@@ -47,6 +47,9 @@ int host_mem_init(size_t bytes)
         host_mem_fini();
         return -ENOMEM;
     }
+#if HAL_HOST_ASAN
+    __asan_unpoison_memory_region(direct, bytes); /* an earlier machine's stacks */
+#endif
     hal_host_memory.direct_offset = (uintptr_t)direct - PHYS_BASE;
     return 0;
 }

@@ -104,6 +104,7 @@ void host_timer_delete(struct host_cpu *cpu)
  */
 #define TIMER_SLACK_NS 200u
 #define TIMER_DRIFT_SHIFT 16
+#define TIMER_FAR_NS (NSEC_PER_SEC << 28) /* beyond, an interrupt for nothing now and then */
 
 /* Context: interrupts off. */
 void hal_timer_arm(uint64_t deadline_ns)
@@ -112,7 +113,7 @@ void hal_timer_arm(uint64_t deadline_ns)
     struct host_cpu *cpu = host_cpu_of(hal_ctx_self()->vcpu);
     if (deadline_ns != HAL_NEVER) {
         uint64_t now = hal_time_ns();
-        uint64_t delay = deadline_ns > now ? deadline_ns - now : 0;
+        uint64_t delay = deadline_ns > now ? MIN(deadline_ns - now, TIMER_FAR_NS) : 0;
         delay += (delay >> TIMER_DRIFT_SHIFT) + TIMER_SLACK_NS;
         when.it_value.tv_sec = (time_t)(delay / NSEC_PER_SEC);
         when.it_value.tv_nsec = (long)(delay % NSEC_PER_SEC);

@@ -12,6 +12,7 @@
 #define BOOT_STACK_SIZE ((size_t)262144)
 #define MEMORY_DEFAULT ((size_t)256 << 20)
 #define IDLE_POLL_NS 50000u
+#define MEMORY_MAX ((size_t)1 << 44)
 #define MEMORY_MIN ((size_t)8 << 20)
 
 struct host_machine host;
@@ -77,7 +78,7 @@ int osv_run(const struct osv_run_options *options, int (*program)(void *arg), vo
     struct osv_run_options o = options ? *options : (struct osv_run_options){0};
     if (o.memory_bytes == 0)
         o.memory_bytes = MEMORY_DEFAULT;
-    if (o.cpus > CPU_MAX || o.memory_bytes < MEMORY_MIN || !program)
+    if (o.cpus > CPU_MAX || o.memory_bytes < MEMORY_MIN || o.memory_bytes > MEMORY_MAX || !program)
         return -EINVAL;
     if (atomic_xchg_acquire(&busy, 1) != 0)
         return -EBUSY;

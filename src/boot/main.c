@@ -70,7 +70,9 @@ void osv_main(const struct hal_bootinfo *info)
     must("RCU", rcu_init());
     for (unsigned id = 1; id < cpu_count(); id++)
         prepare_cpu(id);
-    must("starting the CPUs", sched_start_cpus());
+    int error = sched_start_cpus();
+    if (error < 0)
+        hal_shutdown(HAL_SHUTDOWN_EXIT, error);
     must("the first thread", thread_create(NULL, run_program, NULL, &main_attr));
     sched_idle(); /* the boot thread is CPU 0's idle thread from here on */
 }

@@ -20,7 +20,11 @@
 static struct mutex gp_lock;
 static _Atomic(uint64_t) gp_started, gp_completed;
 
-static struct mpsc *callbacks;     /* immutable after boot: one a CPU */
+struct callbacks {
+    struct mpsc queue;
+} LINE_ALIGNED;
+
+static struct callbacks *callbacks;     /* immutable after boot: one a CPU */
 static struct sem work;            /* one unit when callbacks may be queued */
 static _Atomic(uint32_t) work_set; /* [atomic] 1: the unit has been given */
 
@@ -54,7 +58,7 @@ void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
 {
     head->fn = fn;
     preempt_disable();
-    mpsc_push(&callbacks[cpu_self()->id], &head->node);
+    mpsc_push(&callbacks[cpu_self()->id].queue, &head->node);
     announce_work();
     preempt_enable();
 }
@@ -71,7 +75,7 @@ static int rcu_thread(void *arg)
             unsigned count = MIN(cpu_count() - base, RCU_BATCH_CPUS);
             bool any = false;
             for (unsigned i = 0; i < count; i++)
-                any |= (taken[i] = mpsc_take_all(&callbacks[base + i])) != NULL;
+                any |= (taken[i] = mpsc_take_all(&callbacks[base + i].queue)) != NULL;
             if (!any)
                 continue;
             rcu_synchronize();
@@ -114,7 +118,7 @@ void rcu_barrier(void)
         waiter_init(&barrier.waiter);
         for (unsigned i = 0; i < count; i++) {
             calls[i] = (struct barrier_call){{.fn = barrier_reached}, &barrier};
-            mpsc_push(&callbacks[base + i], &calls[i].head.node);
+            mpsc_push(&callbacks[base + i].queue, &calls[i].head.node);
         }
         announce_work();
         waiter_park(&barrier.waiter);
@@ -132,7 +136,7 @@ int rcu_init(void)
     if (!callbacks)
         return -ENOMEM;
     for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
-        mpsc_init(&callbacks[cpu]);
+        mpsc_init(&callbacks[cpu].queue);
     int error = rcu_engine_init();
     if (error < 0)
         return error;

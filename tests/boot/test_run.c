@@ -10,6 +10,11 @@
 #include <unistd.h>
 
 #define MIB ((size_t)1 << 20)
+#if defined(__x86_64__)
+#define MANY_CPUS 64u
+#else
+#define MANY_CPUS 24u /* qemu-user, which these run under, has 32 timers for a process */
+#endif
 
 static _Atomic(uint32_t) ran, stop, inside, outside_done;
 
@@ -92,10 +97,10 @@ static void machine_after_machine(void)
     CHECK_EQ(lowest_free_descriptor(), fd); /* nothing is left open */
 }
 
-static void sixty_four_cpus(void)
+static void many_cpus(void)
 {
-    unsigned count = 64;
-    CHECK_EQ(run(count, 0, run_on_every_cpu, &count), 64);
+    unsigned count = MANY_CPUS;
+    CHECK_EQ(run(count, 0, run_on_every_cpu, &count), count);
     CHECK_EQ(run(count, 0, answer, NULL), 42); /* stops while they are still starting */
 }
 
@@ -209,7 +214,7 @@ TEST_CASES_BEGIN
     {"the status comes back", the_status_comes_back, .cpus = 0},
         {"options may be left out", options_may_be_left_out, .cpus = 0},
         {"machine after machine", machine_after_machine, .cpus = 0},
-        {"64 CPUs", sixty_four_cpus, .cpus = 0},
+        {"many CPUs", many_cpus, .cpus = 0},
         {"options out of range", options_out_of_range, .cpus = 0},
         {"more memory than there is", more_memory_than_there_is, .cpus = 0},
         {"one machine at a time", one_machine_at_a_time, .cpus = 0},

@@ -6,6 +6,9 @@
 #pragma once
 #include <stdint.h>
 
+/* A signal frame is 4.7 KiB. */
+#define HOST_STACK_SIZE ((size_t)65536)
+
 struct hal_ctx;
 struct hal_ctx *host_self_get(void);
 void host_self_set(struct hal_ctx *self); /* preemption off */

@@ -6,6 +6,9 @@
 #include <osv/compiler.h>
 #include <stdint.h>
 
+/* A signal frame is 1 KiB with AVX2 and 3 KiB with AVX-512. */
+#define HOST_STACK_SIZE ((size_t)32768)
+
 struct hal_ctx;
 extern __thread struct hal_ctx *host_self;
 
