@@ -114,7 +114,7 @@ void hal_ctx_init(struct hal_ctx *ctx, void *stack_base, size_t stack_size, void
                   void *arg)
 {
 #if HAL_HOST_ASAN
-    __asan_unpoison_memory_region(stack_base, stack_size); /* who had it last may not have returned */
+    __asan_unpoison_memory_region(stack_base, stack_size); /* its last user may not have returned */
 #endif
     isa_ctx_init(&ctx->isa, (char *)stack_base + stack_size, context_start, ctx);
     atomic_store_relaxed(&ctx->irq_off, 1u);

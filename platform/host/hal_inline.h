@@ -20,8 +20,8 @@
 #endif
 #endif
 
-/* Bytes of a kernel stack, a power of two: room for what runs, for three nested signal frames (their
- * size is the ISA's, HOST_STACK_SIZE), and for what a sanitizer adds. */
+/* Bytes of a kernel stack, a power of two: room for what runs, for three nested signal frames
+ * (their size is the ISA's, HOST_STACK_SIZE), and for what a sanitizer adds. */
 #if HAL_HOST_TSAN || HAL_HOST_ASAN
 #define HAL_STACK_SIZE ((size_t)65536)
 #else

@@ -78,8 +78,10 @@ int osv_run(const struct osv_run_options *options, int (*program)(void *arg), vo
     struct osv_run_options o = options ? *options : (struct osv_run_options){0};
     if (o.memory_bytes == 0)
         o.memory_bytes = MEMORY_DEFAULT;
-    if (o.cpus > CPU_MAX || o.memory_bytes < MEMORY_MIN || o.memory_bytes > MEMORY_MAX || !program)
+    if (o.cpus > CPU_MAX || o.memory_bytes < MEMORY_MIN || !program)
         return -EINVAL;
+    if (o.memory_bytes > MEMORY_MAX)
+        return -ENOMEM;
     if (atomic_xchg_acquire(&busy, 1) != 0)
         return -EBUSY;
 

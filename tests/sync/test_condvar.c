@@ -83,6 +83,8 @@ static void a_signal_under_the_mutex_wakes_nobody_early(void)
     sched_stats(0, &before);
     for (int i = 0; i < 3; i++)
         condvar_signal(&condvar);
+    sched_stats(0, &after);
+    CHECK_EQ(after.switches, before.switches); /* nobody ran */
     CHECK_EQ(atomic_load_relaxed(&mutex.state) / MUTEX_WAITER, 3);
     for (size_t i = 0; i < 3; i++)
         CHECK_EQ(atomic_load_relaxed(&threads[i]->state), THREAD_WAITING);
