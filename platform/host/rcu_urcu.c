@@ -50,12 +50,18 @@ static void on_done(void *arg)
     waitq_wake(&helper.waiting, SIZE_MAX);
 }
 
+/* Before liburcu is told, since a grace period may end as soon as it is. */
+static void answer(void)
+{
+    atomic_add_release(&helper.answers, 1u); /* N4 pairs with N3 in rcu_engine_wait */
+}
+
 /* Not inlined: liburcu's thread-local state must be looked up on the pthread that runs now. */
 static NOINLINE void quiescent(void)
 {
     hal_irqstate irqs = hal_irq_save();
+    answer();
     urcu_qsbr_quiescent_state();
-    atomic_add_release(&helper.answers, 1u); /* N4 pairs with N3 in rcu_engine_wait */
     hal_irq_restore(irqs);
 }
 
@@ -69,6 +75,7 @@ static NOINLINE void online(bool is_online)
     } else if (is_online) {
         urcu_qsbr_thread_online();
     } else {
+        answer();
         urcu_qsbr_thread_offline();
     }
     hal_irq_restore(irqs);
@@ -108,7 +115,7 @@ void rcu_engine_wait(void)
             if (!sched_sleeps(cpu))
                 sched_want_quiescent(cpu);
     while (waitq_wait_any(&queue, 1, is_done, &wanted, clock_ns() + ASK_AGAIN_NS) < 0);
-    (void)atomic_load_acquire(&helper.answers); /* N3 pairs with N4 in quiescent */
+    (void)atomic_load_acquire(&helper.answers); /* N3 pairs with N4 in answer */
 }
 
 int rcu_engine_init(void)
