@@ -25,6 +25,15 @@ static struct {
     LINE_ALIGNED _Atomic(unsigned) met;     /* atomic: calls of bench_meet() */
 } run;
 
+/* Reads the host CPUs that we may use, once: whoever binds a thread later does not change them. */
+static bool know_host(void)
+{
+    static bool known;
+    if (!known)
+        known = sched_getaffinity(0, sizeof run.allowed, &run.allowed) == 0;
+    return known;
+}
+
 /* The set of the n-th host CPU that we may use. False: there are not so many. */
 static bool host_cpu(unsigned n, cpu_set_t *one)
 {
@@ -135,8 +144,7 @@ int bench_on_core(unsigned cpus, unsigned count, const unsigned *where, bench_bo
                   void (*control)(void))
 {
     struct osv_run_options options = {.cpus = cpus, .memory_bytes = MEMORY_BYTES, .pin = true};
-    if (sched_getaffinity(0, sizeof run.allowed, &run.allowed) != 0 ||
-        (unsigned)CPU_COUNT(&run.allowed) < cpus)
+    if (!know_host() || (unsigned)CPU_COUNT(&run.allowed) < cpus)
         return -ENODEV;
     prepare(count, where, body, control);
     run.cpus = cpus;
@@ -156,7 +164,7 @@ int bench_on_host(unsigned count, const unsigned *where, bench_body *body, void 
 {
     pthread_t threads[BENCH_THREADS_MAX];
     cpu_set_t one[BENCH_THREADS_MAX];
-    if (sched_getaffinity(0, sizeof run.allowed, &run.allowed) != 0)
+    if (!know_host())
         return -ENODEV;
     for (unsigned i = 0; i < count; i++)
         if (!host_cpu(where[i], &one[i]))
