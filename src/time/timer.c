@@ -175,7 +175,7 @@ static void wheel_fire(struct timer_cpu *wheel, struct timer *timer, uint64_t no
     void (*fn)(struct timer *) = timer->fn;
     uint64_t late_ns = now_ns - timer->deadline_ns; /* once it is out, its owner may arm it anew */
     wheel_remove(wheel, timer);
-    atomic_store_relaxed(&wheel->running, timer);
+    atomic_store_release(&wheel->running, timer); /* W2 for the one before, pairs with W1 */
     atomic_store_relaxed(&timer->wheel, NULL);
     spin_unlock(&wheel->lock);
     TRACE(timer_fire, (uintptr_t)timer, late_ns);
