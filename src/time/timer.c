@@ -152,21 +152,21 @@ bool timer_cancel(struct timer *timer)
 bool timer_cancel_sync(struct timer *timer)
 {
     bool cancelled = false;
-    /* Again when fn armed it meanwhile; and one that fn had armed may be cancelled while fn still
-     * runs, so the wait is for that case too. */
-    do {
+    /* Until it is neither armed nor running at one moment, under the lock: fn may arm it again, and
+     * that may fire before we look. */
+    for (;;) {
         cancelled |= timer_cancel(timer);
         struct timer_cpu *wheel = timer->last_wheel;
         if (!wheel)
             return false;
-        /* W1 pairs with W2 in wheel_fire: what fn wrote is seen. The lock makes sure that a timer
-         * which left its slot is already the running one. */
+        /* W1 pairs with W2 in wheel_fire: what fn wrote is seen. */
         hal_irqstate irqs = spin_lock_irqsave(&wheel->lock);
+        bool idle = !timer_armed(timer) && atomic_load_acquire(&wheel->running) != timer;
         spin_unlock_irqrestore(&wheel->lock, irqs);
-        while (atomic_load_acquire(&wheel->running) == timer)
-            hal_cpu_relax();
-    } while (timer_armed(timer));
-    return cancelled;
+        if (idle)
+            return cancelled;
+        hal_cpu_relax();
+    }
 }
 
 /* Takes one due timer out and runs it; the lock is dropped meanwhile. */
