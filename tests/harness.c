@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #if OSV_HAVE_CMOCKA
 #include <cmocka.h>
 #endif
@@ -63,6 +64,13 @@ size_t test_scaled(size_t count)
     double factor = scale ? atof(scale) : OSV_TEST_SCALE_DEFAULT;
     double scaled = (double)count * (factor > 0 ? factor : 1);
     return scaled < 1 ? 1 : (size_t)scaled;
+}
+
+uint64_t test_cpu_ns(void)
+{
+    struct timespec had;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &had);
+    return (uint64_t)had.tv_sec * NSEC_PER_SEC + (uint64_t)had.tv_nsec;
 }
 
 static int run_one(const struct test_case *test)

@@ -34,6 +34,10 @@ void test_note(const char *format, ...) PRINTF_LIKE(1, 2);
  * OSV_TEST_SCALE if set. */
 size_t test_scaled(size_t count);
 
+/* The CPU time that the program has had so far, on all CPUs together. Where it grows by less than
+ * the time of the CPUs that were busy, the machine gave them to somebody else. */
+uint64_t test_cpu_ns(void);
+
 #define CHECK(x) (likely(x) ? (void)0 : test_fail(__FILE__, __LINE__, #x, 0, 0))
 #define CHECK_EQ(a, b)                                                                             \
     do {                                                                                           \

