@@ -33,10 +33,8 @@ struct hal_vcpu {
     _Atomic(uint32_t)
         pending; /* [atomic] interrupts that wait to be handled; also the futex of the idle sleep */
     _Atomic(uint32_t) sleeping; /* [atomic] 1 while the pthread waits in hal_cpu_idle() */
-    _Atomic(uint64_t)
-        deadline_ns;  /* [this pthread] what the timer is armed for; HAL_NEVER: nothing */
-    unsigned id;      /* immutable */
-    _Atomic(int) tid; /* [this pthread; read by all] its kernel id; 0 until it runs */
+    unsigned id;                /* immutable */
+    _Atomic(int) tid;           /* [this pthread; read by all] its kernel id; 0 until it runs */
 };
 
 struct hal_ctx {

@@ -7,19 +7,19 @@
  *    CPU sleeps.
  * H2 The handler dispatches at once when the context has interrupts on; otherwise it leaves the
  *    bits, and hal_irq_restore() looks at them.
- * H3 The signals are never blocked (SA_NODEFER, empty mask): a context may be switched out inside
- *    the handler and resumed by another pthread. The kernel's signal frame keeps its full
- *    register state meanwhile.
+ * H3 The handler runs with both signals blocked until it has left its bits, then unblocks them: a
+ *    context may be switched out inside the handler and resumed by another pthread. The kernel's
+ *    signal frame keeps its full register state meanwhile.
  * H4 During hal_ctx_switch() a handler may run on the old stack while the new context is already
  *    "self". Preemption is off in both, so that it only leaves marks.
  * H5 Under ThreadSanitizer, whose run time must not be re-entered, the handler always leaves the
  *    bits; they are looked at in hal_irq_restore(), hal_cpu_relax() and hal_cpu_idle().
  * H6 A context that had interrupts off may switch, with bits left, to one that has them on; that
  *    one looks at them as soon as it is back in hal_ctx_switch().
- * H7 Linux stacks the frames of two signals that are pending at once, and the handler that runs
- *    first may switch away; then the other one runs whenever, and wherever, this context goes on.
- *    So every handler looks for everything: what an IPI means stands in the pending word, and a
- *    timer is due when its time has come, whichever signal says so. */
+ * H7 A signal's handler begins on the pthread that it was sent to. Unblocked, the frames of two
+ *    signals that are pending at once would be stacked before either handler runs; the first could
+ *    switch away, and the second would run wherever that context goes on, where a timer's signal
+ *    is another CPU's. */
 #include "host.h"
 #include <osv/assert.h>
 #include <osv/error.h>
@@ -86,6 +86,9 @@ void hal_host_irq_pending(void)
     }
 }
 
+/* Both signals, as the kernel's signal set. */
+static const uint64_t interrupts = 1ull << (HOST_SIGNAL_IPI - 1) | 1ull << (HOST_SIGNAL_TIMER - 1);
+
 /* Under ThreadSanitizer it interrupts the run time itself, so nothing in it may call there. */
 #if HAL_HOST_TSAN
 __attribute__((disable_sanitizer_instrumentation))
@@ -105,12 +108,12 @@ on_interrupt(int signal, siginfo_t *info, void *context)
 #else
     (void)context;
 #endif
-#if HAL_HOST_TSAN
-    if (signal == HOST_SIGNAL_TIMER) /* nothing is switched here, so H7 does not arise */
+    if (signal == HOST_SIGNAL_TIMER)
         atomic_or_relaxed(&self->vcpu->pending, HOST_PENDING_TIMER);
-#else
-    if (signal == HOST_SIGNAL_TIMER || host_timer_due(self->vcpu)) /* H7 */
-        atomic_or_relaxed(&self->vcpu->pending, HOST_PENDING_TIMER);
+#if !HAL_HOST_TSAN
+    if (atomic_load_relaxed(&self->irq_off) != 0)
+        return;
+    host_syscall4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&interrupts, 0, sizeof interrupts);
     hal_host_irq_pending();
 #endif
 }
@@ -143,16 +146,17 @@ __asm__(".text\n.globl host_sigreturn\nhost_sigreturn:\n\tmov $15, %eax\n\tsysca
 
 static void install(int signal)
 {
-    struct kernel_sigaction action = {
-        on_interrupt, SA_SIGINFO | SA_NODEFER | SA_RESTART | 0x04000000ul, host_sigreturn, 0};
+    struct kernel_sigaction action = {on_interrupt, SA_SIGINFO | SA_RESTART | 0x04000000ul,
+                                      host_sigreturn, interrupts};
     host_syscall4(SYS_rt_sigaction, signal, (long)&action, 0, sizeof action.mask);
 }
 #else
 static void install(int signal)
 {
-    struct sigaction action = {.sa_sigaction = on_interrupt,
-                               .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
+    struct sigaction action = {.sa_sigaction = on_interrupt, .sa_flags = SA_SIGINFO | SA_RESTART};
     sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, HOST_SIGNAL_IPI);
+    sigaddset(&action.sa_mask, HOST_SIGNAL_TIMER);
     sigaction(signal, &action, NULL);
 }
 #endif

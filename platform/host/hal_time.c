@@ -118,14 +118,5 @@ void hal_timer_arm(uint64_t deadline_ns)
         when.it_value.tv_sec = (time_t)(delay / NSEC_PER_SEC);
         when.it_value.tv_nsec = (long)(delay % NSEC_PER_SEC);
     }
-    atomic_store_relaxed(&cpu->vcpu.deadline_ns, deadline_ns);
     host_syscall4(SYS_timer_settime, (long)(intptr_t)cpu->timer, 0, (long)&when, 0);
-}
-
-bool host_timer_due(struct hal_vcpu *vcpu)
-{
-    if (hal_time_ns() < atomic_load_relaxed(&vcpu->deadline_ns))
-        return false;
-    atomic_store_relaxed(&vcpu->deadline_ns, HAL_NEVER);
-    return true;
 }

@@ -65,7 +65,6 @@ void host_irq_dispatch(struct hal_ctx *self); /* interrupts off: handles what is
 int host_cpu_spawn(struct host_cpu *cpu, struct hal_ctx *first);
 _Noreturn void host_cpu_leave(void); /* ends this virtual CPU */
 /* hal_time.c */
-bool host_timer_due(struct hal_vcpu *vcpu); /* and forgets its deadline */
 void host_time_init(void);
 void host_timer_create(struct host_cpu *cpu);
 void host_timer_delete(struct host_cpu *cpu);

@@ -102,7 +102,7 @@ int osv_run(const struct osv_run_options *options, int (*program)(void *arg), vo
     if (host.cpus && host_mem_init(ALIGN_UP(o.memory_bytes, HUGE_SIZE)) == 0) {
         memset(host.cpus, 0, o.cpus * sizeof *host.cpus);
         for (unsigned i = 0; i < o.cpus; i++)
-            host.cpus[i].vcpu = (struct hal_vcpu){.id = i, .deadline_ns = HAL_NEVER};
+            host.cpus[i].vcpu = (struct hal_vcpu){.id = i};
         status = run_machine();
         host_mem_fini();
     }
