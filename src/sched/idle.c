@@ -23,6 +23,12 @@ static bool something_to_do(struct sched_cpu *s)
            atomic_load_relaxed(&task_self()->resched) != 0;
 }
 
+/* Polling caught something, or would have. */
+static void polling_pays(struct sched_cpu *s)
+{
+    s->poll_ns = MIN(MAX(s->poll_ns, POLL_MIN_NS) * 2, sched_idle_poll_max_ns);
+}
+
 /* True when something arrived. */
 static bool poll(struct sched_cpu *s)
 {
@@ -31,7 +37,7 @@ static bool poll(struct sched_cpu *s)
     uint64_t end = clock_ns() + s->poll_ns;
     for (uint32_t polls = 1;; polls++) {
         if (something_to_do(s)) {
-            s->poll_ns = MIN(s->poll_ns * 2, sched_idle_poll_max_ns);
+            polling_pays(s);
             return true;
         }
         hal_cpu_relax();
@@ -56,7 +62,7 @@ void sched_poll_woken(const struct waiter *waiter)
     atomic_store_seq_cst(&s->idle, (uint32_t)CPU_POLLING);
     for (uint32_t polls = 1;; polls++) {
         if (waiter_woken(waiter)) {
-            s->poll_ns = MIN(s->poll_ns * 2, sched_idle_poll_max_ns);
+            polling_pays(s);
             break;
         }
         if (something_to_do(s))
@@ -101,7 +107,7 @@ static void halt(struct sched_cpu *s, bool ask)
     if (bitmap_atomic_clear(sched_halted, id))
         atomic_sub_relaxed(&sched_halted_count, 1u);
     if (slept_ns < sched_idle_poll_max_ns) /* a little longer would have caught it */
-        s->poll_ns = MIN(MAX(s->poll_ns, POLL_MIN_NS) * 2, sched_idle_poll_max_ns);
+        polling_pays(s);
     hal_irq_restore(irqs);
 }
 

@@ -133,8 +133,7 @@ static void runtime_adopt(struct runq *rq, struct thread *thread)
     thread->epoch = rq->epoch;
 }
 
-/* Makes runtime independent of this queue's unit: a fraction with 16 bits behind the point. */
-static void runtime_export(const struct runq *rq, struct thread *thread)
+void runq_export(const struct runq *rq, struct thread *thread)
 {
     thread->share = thread->runtime / (rq->scale >> 16);
     thread->home = THREAD_NO_HOME;
@@ -372,7 +371,7 @@ struct thread *runq_take_movable(struct runq *rq, unsigned cpu)
         heap_remove(rq, i);
         rq->movable -= !thread->pinned;
         thread->queued = false;
-        runtime_export(rq, thread);
+        runq_export(rq, thread);
         return thread;
     }
     return NULL;
@@ -401,7 +400,7 @@ struct thread *runq_take_misfits(struct runq *rq)
         }
     for (struct thread *t = misfits; t; t = t->overflow_next) {
         t->queued = false;
-        runtime_export(rq, t);
+        runq_export(rq, t);
     }
     return misfits;
 }

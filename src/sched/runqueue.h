@@ -39,6 +39,9 @@ static inline uint32_t runq_count(const struct runq *rq)
 
 /* Charges thread, which runs, with ran_ns. */
 void runq_charge(struct runq *rq, struct thread *thread, uint64_t ran_ns);
+/* A thread of this queue's CPU goes to another one: makes its run time independent of this queue's
+ * unit, a fraction with 16 bits behind the point. */
+void runq_export(const struct runq *rq, struct thread *thread);
 /* Puts a runnable thread in; front: a pre-empted real-time thread keeps its place. */
 void runq_insert(struct runq *rq, struct thread *thread, bool front);
 /* Takes out the thread that should run next; NULL when there is none. */

@@ -169,8 +169,7 @@ static void reschedule(bool yields)
     thread_apply_wanted(self);
     if (unlikely(!thread_allowed(self, s->cpu->id))) {
         s->departed = self;
-        self->share = self->runtime / (s->rq.scale >> 16);
-        self->home = THREAD_NO_HOME;
+        runq_export(&s->rq, self);
         run(s, take_or_idle(s));
         return;
     }

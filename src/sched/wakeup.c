@@ -89,10 +89,8 @@ void sched_take_incoming(struct sched_cpu *s)
         node = node->next;
         COUNT(s->remote_wakes, 1);
         if (unlikely(!thread_allowed(thread, s->cpu->id))) {
-            if (thread->home == s->cpu->id) {
-                thread->share = thread->runtime / (s->rq.scale >> 16);
-                thread->home = THREAD_NO_HOME;
-            }
+            if (thread->home == s->cpu->id)
+                runq_export(&s->rq, thread);
             unsigned cpu = sched_allowed_cpu(thread, s->cpu->id);
             if (cpu != s->cpu->id) {
                 sched_send(thread, cpu);
