@@ -42,7 +42,7 @@ static bool poll(struct sched_cpu *s)
         }
         hal_cpu_relax();
         if (polls % ASK_AGAIN_POLLS == 0)
-            sched_ask(s, 2);
+            sched_ask(s);
         if (polls % 16 == 0 && clock_ns() >= end)
             break;
     }
@@ -91,7 +91,7 @@ static void halt(struct sched_cpu *s, bool ask)
     if (!bitmap_atomic_set(sched_halted, id))
         atomic_add_relaxed(&sched_halted_count, 1u);
     uint64_t slept_ns = clock_ns();
-    if (!(ask && sched_ask(s, 2))) {
+    if (!(ask && sched_ask(s))) {
         if (sched_hooks_now.online)
             sched_hooks_now.online(false);
         atomic_store_seq_cst(&s->idle, (uint32_t)CPU_HALTED); /* W1 */
@@ -114,7 +114,7 @@ static void halt(struct sched_cpu *s, bool ask)
 /* Asks for work and waits a little for the answer, which may also come later, as any wake-up. */
 static bool ask(struct sched_cpu *s)
 {
-    if (!sched_ask(s, 2))
+    if (!sched_ask(s))
         return false;
     for (unsigned i = 0; i < ASK_AGAIN_POLLS && !something_to_do(s); i++)
         hal_cpu_relax();
@@ -129,7 +129,8 @@ void sched_idle_loop(struct sched_cpu *s)
         0; /* requests since there was something to do: what others have may not be allowed here */
     for (;;) {
         if (something_to_do(s)) {
-            atomic_store_relaxed(&s->idle, (uint32_t)CPU_BUSY);
+            /* W1: before the pass looks at the incoming queue, wakers interrupt again */
+            atomic_store_seq_cst(&s->idle, (uint32_t)CPU_BUSY);
             if (sched_switch_idle())
                 asked = 0;
             atomic_store_seq_cst(&s->idle, (uint32_t)CPU_POLLING);

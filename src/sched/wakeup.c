@@ -4,9 +4,9 @@
  * A woken thread goes to the CPU where it parked. There a thread on the same CPU, outside
  * interrupts, puts it into the run queue; everybody else pushes it on the CPU's incoming queue,
  * and whoever found that empty interrupts the CPU unless it polls.
- * W1 A CPU that goes to sleep first says CPU_HALTED and then looks at its incoming queue; a waker
- *    first pushes and then looks at that word (both seq_cst): one of the two sees the other, so
- *    that no wake-up is lost. */
+ * W1 A CPU that stops polling, to sleep or to run a thread, first says so (CPU_HALTED, CPU_BUSY)
+ *    and then looks at its incoming queue; a waker first pushes and then looks at that word (both
+ *    seq_cst): one of the two sees the other, so that no wake-up is lost. */
 #include "internal.h"
 #include <osv/clock.h>
 #include <osv/trace.h>
