@@ -3,9 +3,10 @@
  * number into the victim's steal_request and interrupts it, and the victim sends half of what it
  * has too much to the thief's incoming queue.
  *
- * Who asks: a CPU that found nothing to run, at once (idle.c), and a busy CPU every
- * SCHED_BALANCE_NS if another has two threads more. Who is woken to ask: when a CPU leaves threads
- * waiting while others sleep, it wakes one of them. */
+ * Who asks: a CPU that found nothing to run, at once (idle.c). Who is woken to ask: when a CPU leaves
+ * threads waiting while others sleep, it wakes one of them. Who gives unasked: a CPU where threads
+ * wait looks round every SCHED_BALANCE_NS for one that has two fewer. That one cannot be left to
+ * ask: with one thread it takes no interrupt. */
 #include "internal.h"
 #include <osv/trace.h>
 
@@ -26,39 +27,66 @@ void sched_publish(struct sched_cpu *s, bool busy)
     publish(&s->movable, s->rq.movable);
 }
 
-void sched_give(struct sched_cpu *s)
+/* Half of what this CPU, with the running thread, has more than cpu. */
+static void give(struct sched_cpu *s, unsigned cpu)
 {
-    uint32_t request = atomic_xchg_acquire(&s->steal_request, 0u);
-    if (request == 0)
-        return;
-    unsigned thief = request - 1;
-    uint32_t mine = runq_count(&s->rq) + 1, theirs = atomic_load_relaxed(&sched_of(thief)->load);
-    uint32_t give = mine > theirs ? (mine - theirs) / 2 : 0;
-    if (give == 0 && theirs == 0)
-        give = 1; /* idle: better there than waiting here */
-    for (give = MIN(give, SCHED_STEAL_MAX); give > 0; give--) {
-        struct thread *thread = runq_take_movable(&s->rq, thief);
+    uint32_t mine = runq_count(&s->rq) + 1, theirs = atomic_load_relaxed(&sched_of(cpu)->load);
+    uint32_t count = mine > theirs ? (mine - theirs) / 2 : 0;
+    if (count == 0 && theirs == 0)
+        count = 1; /* idle: better there than waiting here */
+    for (count = MIN(count, SCHED_STEAL_MAX); count > 0; count--) {
+        struct thread *thread = runq_take_movable(&s->rq, cpu);
         if (!thread)
             break;
-        TRACE(sched_migrate, (uintptr_t)thread, thief);
+        TRACE(sched_migrate, (uintptr_t)thread, cpu);
         COUNT(s->steals, 1);
-        sched_send(thread, thief);
+        sched_send(thread, cpu);
     }
 }
 
-bool sched_ask(struct sched_cpu *s, uint32_t least_load)
+void sched_give(struct sched_cpu *s)
 {
-    unsigned count = cpu_count(), victim = s->cpu->id;
-    uint32_t most = 0;
-    for (unsigned i = 0; i < MIN(count, LOOK_MAX); i++) {
-        s->steal_next = s->steal_next + 1 < count ? s->steal_next + 1 : 0;
-        struct sched_cpu *other = sched_of(s->steal_next);
+    uint32_t request = atomic_xchg_acquire(&s->steal_request, 0u);
+    if (request != 0)
+        give(s, request - 1);
+}
+
+/* The next CPU that a search looks at. */
+static struct sched_cpu *next_other(struct sched_cpu *s)
+{
+    s->steal_next = s->steal_next + 1 < cpu_count() ? s->steal_next + 1 : 0;
+    return sched_of(s->steal_next);
+}
+
+void sched_balance(struct sched_cpu *s)
+{
+    uint32_t mine = runq_count(&s->rq) + 1, least = mine;
+    struct sched_cpu *target = NULL;
+    for (unsigned i = 0; i < MIN(cpu_count(), LOOK_MAX); i++) {
+        struct sched_cpu *other = next_other(s);
         uint32_t load = atomic_load_relaxed(&other->load);
-        if (other == s || load < least_load || load <= most ||
-            atomic_load_relaxed(&other->movable) == 0)
+        if (other == s || load >= least)
+            continue;
+        least = load;
+        target = other;
+    }
+    if (target && least + 2 <= mine) {
+        give(s, target->cpu->id);
+        sched_publish(s, true);
+    }
+}
+
+bool sched_ask(struct sched_cpu *s)
+{
+    unsigned victim = s->cpu->id;
+    uint32_t most = 0;
+    for (unsigned i = 0; i < MIN(cpu_count(), LOOK_MAX); i++) {
+        struct sched_cpu *other = next_other(s);
+        uint32_t load = atomic_load_relaxed(&other->load);
+        if (other == s || load < 2 || load <= most || atomic_load_relaxed(&other->movable) == 0)
             continue;
         most = load;
-        victim = s->steal_next;
+        victim = other->cpu->id;
     }
     if (most == 0)
         return false;

@@ -32,13 +32,13 @@ struct sched_cpu {
     /* This CPU's own, preemption off */
     struct cpu *cpu LINE_ALIGNED;
     struct thread *idle_thread;
-    uint64_t charged_ns; /* up to when the running thread has been charged */
+    uint64_t charged_ns;     /* up to when the running thread has been charged */
     struct thread *previous; /* who ran before the last switch */
     struct thread *departed; /* ended or moving: the thread switched to sees to it */
-    struct timer slice;  /* armed while somebody waits for this CPU */
-    uint64_t balance_ns; /* when to look for a busier CPU next */
-    uint64_t poll_ns;    /* how long to poll before sleeping: adapts */
-    uint32_t steal_next; /* where the search for a victim goes on */
+    struct timer slice;      /* armed while somebody waits for this CPU */
+    uint64_t balance_ns;     /* when to look for a busier CPU next */
+    uint64_t poll_ns;        /* how long to poll before sleeping: adapts */
+    uint32_t steal_next;     /* where the search for a victim goes on */
     struct runq rq LINE_ALIGNED;
 };
 
@@ -75,8 +75,9 @@ unsigned sched_allowed_cpu(const struct thread *thread, unsigned near);
 /* balance.c */
 void sched_publish(struct sched_cpu *s, bool busy); /* load and movable, for others to read */
 void sched_give(struct sched_cpu *s);               /* answers a steal request */
-bool sched_ask(struct sched_cpu *s,
-               uint32_t least_movable); /* posts one to the most loaded CPU; false: nobody to ask */
+void sched_balance(struct sched_cpu *s);            /* gives to a CPU that has less to do */
+bool sched_ask(
+    struct sched_cpu *s); /* posts one to the most loaded CPU where somebody waits; false: none */
 void sched_offer(
     struct sched_cpu *s); /* wakes a sleeping CPU when there is something to take here */
 /* idle.c */

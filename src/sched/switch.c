@@ -190,7 +190,7 @@ static void reschedule(bool yields)
     s = cpu_self()->sched;
     if (runq_count(&s->rq) > 0 && s->charged_ns >= s->balance_ns) {
         s->balance_ns = s->charged_ns + SCHED_BALANCE_NS;
-        sched_ask(s, runq_count(&s->rq) + 2);
+        sched_balance(s);
     }
 }
 

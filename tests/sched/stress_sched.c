@@ -259,6 +259,43 @@ static void idle_cpus_take_over_hogs_within_a_slice(void)
     CHECK(best_ns <= SCHED_HYSTERESIS_NS);
 }
 
+static bool two_on_each(struct thread *const *threads, size_t count)
+{
+    unsigned here[CPU_MAX] = {0};
+    for (size_t i = 0; i < count; i++)
+        here[atomic_load_relaxed(&threads[i]->cpu_id)]++;
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
+        if (here[cpu] != 2)
+            return false;
+    return true;
+}
+
+/* Three on two of the CPUs and one on the others: nobody is idle and would ask. */
+static void busy_cpus_even_out(void)
+{
+    static const unsigned where[] = {0, 0, 0, 1, 1, 1, 2, 3};
+    struct thread *threads[ARRAY_COUNT(where)];
+    struct cpumask all = {{0}};
+    atomic_store_relaxed(&stop, 0u);
+    CHECK_EQ(thread_set_policy(thread_self(), THREAD_FIFO, 99), 0);
+    for (size_t i = 0; i < ARRAY_COUNT(where); i++) {
+        struct cpumask mask = cpumask_of(where[i]);
+        const struct thread_attr attr = {.affinity = &mask};
+        CHECK_EQ(thread_create(&threads[i], hog, NULL, &attr), 0);
+        all.words[0] |= mask.words[0];
+    }
+    thread_sleep(10 * NSEC_PER_MSEC);
+    for (size_t i = 0; i < ARRAY_COUNT(where); i++)
+        CHECK_EQ(thread_set_affinity(threads[i], &all), 0);
+    unsigned looks = 0;
+    while (!two_on_each(threads, ARRAY_COUNT(where)) && looks++ < 1000)
+        thread_sleep(10 * NSEC_PER_MSEC);
+    atomic_store_release(&stop, 1u);
+    for (size_t i = 0; i < ARRAY_COUNT(where); i++)
+        CHECK_EQ(thread_join(threads[i], NULL), 0);
+    CHECK(looks < 1000);
+}
+
 /* Shares of the run time that the scheduler has accounted, on one CPU. The machine may take time
  * away in the middle of a slice; the scheduler makes up for what is not much longer ago than its
  * time constant. So the shares are looked at until they are right, up to three times as long, and
@@ -321,6 +358,7 @@ TEST_CASES_BEGIN
         {"deadlines race with wake-ups", deadlines_race_with_wake_ups, .cpus = 2},
         {"wanderers arrive where they want", wanderers_arrive_where_they_want, .cpus = 4},
         {"attributes change under load", attributes_change_under_load, .cpus = 4},
+        {"busy CPUs even out", busy_cpus_even_out, .cpus = 4},
         {"idle CPUs take over hogs within a slice", idle_cpus_take_over_hogs_within_a_slice,
          .cpus = 4},
         {"real hogs get equal shares", real_hogs_get_equal_shares, .cpus = 1},
