@@ -3,6 +3,7 @@
  * case's name. Kernel cases are booted by test_kernel_run(), which kernel_host.c supplies to the
  * programs that link the core. */
 #include "harness.h"
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,6 +72,12 @@ uint64_t test_cpu_ns(void)
     struct timespec had;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &had);
     return (uint64_t)had.tv_sec * NSEC_PER_SEC + (uint64_t)had.tv_nsec;
+}
+
+unsigned test_machine_cpus(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
 static int run_one(const struct test_case *test)

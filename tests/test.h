@@ -37,6 +37,7 @@ size_t test_scaled(size_t count);
 /* The CPU time that the program has had so far, on all CPUs together. Where it grows by less than
  * the time of the CPUs that were busy, the machine gave them to somebody else. */
 uint64_t test_cpu_ns(void);
+unsigned test_machine_cpus(void); /* those that the program may run on */
 
 #define CHECK(x) (likely(x) ? (void)0 : test_fail(__FILE__, __LINE__, #x, 0, 0))
 #define CHECK_EQ(a, b)                                                                             \
