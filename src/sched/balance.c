@@ -3,10 +3,10 @@
  * number into the victim's steal_request and interrupts it, and the victim sends half of what it
  * has too much to the thief's incoming queue.
  *
- * Who asks: a CPU that found nothing to run, at once (idle.c). Who is woken to ask: when a CPU leaves
- * threads waiting while others sleep, it wakes one of them. Who gives unasked: a CPU where threads
- * wait looks round every SCHED_BALANCE_NS for one that has two fewer. That one cannot be left to
- * ask: with one thread it takes no interrupt. */
+ * Who asks: a CPU that found nothing to run, at once (idle.c). Who is woken to ask: when a CPU
+ * leaves threads waiting while others sleep, it wakes one of them. Who gives unasked: a CPU where
+ * threads wait looks round every SCHED_BALANCE_NS for one that has two fewer. That one cannot be
+ * left to ask: with one thread it takes no interrupt. */
 #include "internal.h"
 #include <osv/trace.h>
 
